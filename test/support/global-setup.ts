@@ -1,0 +1,72 @@
+import type { TestProject } from 'vitest/node';
+import { neededServers } from './needed-servers.ts';
+import { providePostgres } from './provide-postgres.ts';
+import {
+  type RunningServer,
+  type ServerName,
+  type ServerState,
+  type Servers,
+  ServerUnavailableError,
+  serverNames,
+} from './servers.ts';
+
+const providers: Readonly<Record<ServerName, () => Promise<RunningServer>>> = {
+  postgres: providePostgres,
+  kafka: async () => provideByAddress('TAILRACE_TEST_KAFKA_BROKERS'),
+  elasticsearch: async () => provideByAddress('TAILRACE_TEST_ELASTICSEARCH_URL'),
+};
+
+/** Starts, side by side and once, the servers that the selected test files need; returns what stops them. */
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const running: RunningServer[] = [];
+  const states: Partial<Record<ServerName, ServerState>> = {};
+
+  const startNeeded = async (files: readonly string[]): Promise<void> => {
+    const needed = new Set(files.flatMap((file) => [...neededServers(file)]));
+    const missing = serverNames.filter((name) => needed.has(name) && states[name] === undefined);
+    const outcomes = await Promise.allSettled(missing.map(async (name) => start(name)));
+    const failures: unknown[] = [];
+    for (const [i, outcome] of outcomes.entries()) {
+      const name = missing[i] as ServerName;
+      if (outcome.status === 'fulfilled') {
+        running.push(outcome.value);
+        states[name] = { state: 'running', address: outcome.value.address, via: outcome.value.via };
+      } else if (outcome.reason instanceof ServerUnavailableError && !process.env['CI']) {
+        const { message, remedy } = outcome.reason;
+        states[name] = { state: 'left-out', reason: message, remedy };
+      } else {
+        failures.push(outcome.reason);
+      }
+    }
+    project.provide('servers', { ...states } satisfies Servers);
+    if (failures.length > 0) {
+      await stopAll();
+      throw failures.length === 1
+        ? failures[0]
+        : new AggregateError(failures, failures.map(String).join('\n'));
+    }
+  };
+
+  const stopAll = async (): Promise<void> => {
+    await Promise.allSettled(running.splice(0).map(async (server) => server.stop()));
+  };
+
+  // In watch mode a later run may select files that need more.
+  project.onTestsRerun(async (specifications) => startNeeded(specifications.map(({ moduleId }) => moduleId)));
+  await startNeeded(project.vitest.state.getPaths());
+  return stopAll;
+}
+
+async function start(name: ServerName): Promise<RunningServer> {
+  const startedMs = performance.now();
+  const server = await providers[name]();
+  const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+  console.log(`${name}: ${server.via} (${seconds} s)`);
+  return server;
+}
+
+async function provideByAddress(variable: string): Promise<RunningServer> {
+  const address = process.env[variable];
+  if (!address) throw new ServerUnavailableError(`${variable} is not set`, `set ${variable}`);
+  return { address, via: variable, stop: async () => {} };
+}
