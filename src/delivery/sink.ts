@@ -73,7 +73,11 @@ export interface SinkBatch<R extends Route = Route> {
   item(i: number): SinkItem<R>;
 }
 
-/** One item a sink refuses for good; the others of the batch are written. */
+/**
+ * One item a sink refuses for good. When a write rejects anything, the sink's position has not moved (a transaction that
+ * would carry it is aborted; idempotent writes of the other items may have happened): the lane records the items as dead
+ * letters and then stops, or calls again with a batch that leaves them out.
+ */
 export interface Rejection {
   readonly item: number;
   /** The sink's own name for it: `document_parsing_exception`, `RECORD_TOO_LARGE`. */
@@ -83,7 +87,8 @@ export interface Rejection {
 }
 
 export type WriteResult = {
-  readonly accepted: Checkpoint;
+  /** The batch's `to`; with rejections, where the sink stood before. */
+  readonly accepted: Checkpoint | undefined;
   /** Present when the write made it durable as well, position included. */
   readonly durable?: Checkpoint | undefined;
   readonly rejected: readonly Rejection[];
