@@ -79,7 +79,7 @@ export class TcpProxy implements AsyncDisposable {
 
   /** Resets (RST) the open connections, at both ends; new ones are treated by the mode. */
   cut(): void {
-    for (const link of [...this.#links]) link.reset();
+    for (const link of this.#links) link.reset();
   }
 
   /** Forwards exactly so many bytes more in this direction, then cuts, once. */
