@@ -1,0 +1,365 @@
+import type { Clock } from '../clock.ts';
+import { asTailraceError, TailraceError } from '../errors/tailrace-error.ts';
+import type { EventLog, LogBatch, LogReader } from '../event-log/contract.ts';
+import type { Lsn } from '../events/lsn.ts';
+import { type Checkpoint, comparePositions } from '../events/position.ts';
+import type { Logger } from '../observe/logger.ts';
+import { type DeadLetterLog, deadLetterOf } from './dead-letters.ts';
+import type { LaneMeter } from './lane-meter.ts';
+import { PATIENT, retry } from './retry.ts';
+import type { RoutedBatch } from './routed-batch.ts';
+import type { Router } from './router.ts';
+import type { Capabilities, Sink, SinkBatch, WriteResult } from './sink.ts';
+
+/** A stored checkpoint also moves over events that were not for its sink, so that "behind the slot" always means a gap. */
+const PROGRESS_INTERVAL_MS = 10_000;
+const PROGRESS_BYTES = 64 * 1024 * 1024;
+
+export type LaneState = 'opening' | 'streaming' | 'retrying' | 'stopped' | 'drained';
+
+export interface LaneOptions {
+  readonly name: string;
+  readonly sink: Sink;
+  readonly capabilities: Capabilities;
+  readonly router: Router;
+  readonly log: Pick<EventLog, 'read'>;
+  readonly deadLetters: DeadLetterLog;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly meter: LaneMeter;
+}
+
+/**
+ * The loop that moves events from the log into one sink, in order, with retries; it disturbs no other lane. One object is
+ * one life of a sink: open, run, and the end. Its checkpoint moves only to what the sink holds durably.
+ *
+ *   opening ──▶ streaming ◀──▶ retrying
+ *      │            │  └──▶ drained     everything up to the drain target is durable
+ *      └────────────┴─────▶ stopped     an error that only an operator can mend
+ */
+export class Lane {
+  readonly name: string;
+  readonly meter: LaneMeter;
+  readonly positioned: boolean;
+  readonly #options: LaneOptions;
+  readonly #internal = new AbortController();
+  readonly #movedListeners: (() => void)[] = [];
+
+  #state: LaneState = 'opening';
+  #error: TailraceError | undefined;
+  /** What the sink holds for good, position included. */
+  #durable: Checkpoint | undefined;
+  /** What the sink has taken. */
+  #accepted: Checkpoint | undefined;
+  /** What has been read from the log and was not for this sink. */
+  #passed: Checkpoint | undefined;
+  #passedBytes = 0;
+  #durableAtMs: number;
+  #dirtySinceMs: number | undefined;
+
+  #writes: Promise<void>[] = [];
+  #drainTarget: Lsn | undefined;
+  #wake: (() => void) | undefined;
+
+  constructor(options: LaneOptions) {
+    this.name = options.name;
+    this.meter = options.meter;
+    this.positioned = options.capabilities.positioned;
+    this.#options = options;
+    this.#durableAtMs = options.clock.monotonicMs();
+  }
+
+  get state(): LaneState {
+    return this.#state;
+  }
+
+  /** Why it stopped, or what it is retrying. */
+  get error(): TailraceError | undefined {
+    return this.#error;
+  }
+
+  get durable(): Checkpoint | undefined {
+    return this.#durable;
+  }
+
+  /** How far the lane has come, durable or not. */
+  get reached(): Checkpoint | undefined {
+    return this.#passed ?? this.#accepted ?? this.#durable;
+  }
+
+  /** Called whenever `durable` or the state has changed. */
+  onMoved(listener: () => void): void {
+    this.#movedListeners.push(listener);
+  }
+
+  /** Opens the sink, waiting as long as it takes; the stored checkpoint, undefined for a new target. Rejects when it can never be opened. */
+  async open(signal: AbortSignal): Promise<Checkpoint | undefined> {
+    const either = AbortSignal.any([signal, this.#internal.signal]);
+    try {
+      this.#durable = await this.#retry(() => this.#options.sink.open(either), either);
+    } catch (thrown) {
+      throw this.#stop(signal.aborted ? asTailraceError(signal.reason) : thrown);
+    }
+    this.#durableAtMs = this.#options.clock.monotonicMs();
+    return this.#durable;
+  }
+
+  /**
+   * Runs until the drain target is durable, or rejects with what stopped it.
+   * `start`: where reading begins; undefined for the log's beginning.
+   */
+  async run(start: Checkpoint | undefined, signal: AbortSignal): Promise<void> {
+    const stop = AbortSignal.any([signal, this.#internal.signal]);
+    this.#durable ??= start;
+    this.#setState('streaming', undefined);
+    const reader = this.#options.log.read(start?.position, this.name);
+    try {
+      await this.#loop(reader, stop);
+      this.#setState('drained', undefined);
+    } catch (thrown) {
+      throw this.#stop(this.#internal.signal.aborted ? this.#internal.signal.reason : thrown);
+    } finally {
+      this.#internal.abort(
+        this.#error ?? new TailraceError({ code: 'E_INTERNAL', message: `Lane ${this.name} has ended.` }),
+      );
+      await Promise.allSettled(this.#writes);
+      await reader.close();
+    }
+  }
+
+  /** Asks `run` to end when everything up to `target` is durable. */
+  drain(target: Lsn): void {
+    this.#drainTarget = target;
+    this.#wake?.();
+  }
+
+  /** Ends the lane with an error from outside: it was detached or its sink was taken over. */
+  halt(error: TailraceError): void {
+    this.#internal.abort(error);
+    if (this.#state === 'opening') this.#stop(error);
+  }
+
+  close(): Promise<void> {
+    return this.#options.sink.close();
+  }
+
+  async #loop(reader: LogReader, stop: AbortSignal): Promise<void> {
+    const { capabilities } = this.#options;
+    const limit = {
+      maxEvents: capabilities.maxBatchEvents,
+      maxBytes: capabilities.maxBatchBytes,
+      maxTransactionBytes: capabilities.maxTransactionBytes,
+      lingerMs: capabilities.lingerMs,
+    };
+    let next: Promise<LogBatch> | undefined;
+    try {
+      while (!this.#drainReached()) {
+        next ??= reader.next(limit, stop);
+        const batch = await this.#waitFor(next, stop);
+        if (batch !== undefined) {
+          next = undefined;
+          await this.#handle(batch, stop);
+        }
+        await this.#housekeeping(stop);
+      }
+      await this.#makeDurable(stop);
+    } finally {
+      // The reader's own promise may still reject when the lane ends; nobody waits for it any more.
+      next?.then((batch) => batch.release()).catch(() => {});
+    }
+  }
+
+  /** The next batch, or undefined when it is time for housekeeping or a drain was asked for. */
+  async #waitFor(next: Promise<LogBatch>, stop: AbortSignal): Promise<LogBatch | undefined> {
+    const cancel = new AbortController();
+    const woken = new Promise<undefined>((resolve) => {
+      this.#wake = () => resolve(undefined);
+    });
+    const dueMs = this.#housekeepingDueMs();
+    const waits: Promise<LogBatch | undefined>[] = [next, woken];
+    if (dueMs !== undefined) {
+      waits.push(
+        this.#options.clock
+          .sleep(Math.max(0, dueMs - this.#options.clock.monotonicMs()), cancel.signal)
+          .then(() => undefined)
+          .catch(() => undefined),
+      );
+    }
+    try {
+      return await Promise.race(waits);
+    } finally {
+      this.#wake = undefined;
+      cancel.abort();
+      stop.throwIfAborted();
+    }
+  }
+
+  async #handle(batch: LogBatch, stop: AbortSignal): Promise<void> {
+    const routed = await this.#options.router.route(batch, stop).catch((error: unknown) => {
+      batch.release();
+      throw error;
+    });
+    this.#passedBytes += batch.bytes;
+    this.#passed = batch.to;
+    if (routed.count === 0) {
+      batch.release();
+      return;
+    }
+    while (this.#writes.length >= this.#options.capabilities.inFlight) await this.#writes[0];
+    stop.throwIfAborted();
+    const before = this.#writes.at(-1) ?? Promise.resolve();
+    const result = this.#write(routed, stop);
+    // Results are applied in order, whatever order concurrent writes end in.
+    const settled: Promise<void> = Promise.all([result, before])
+      .then(([written]) => this.#apply(written, batch, routed.count))
+      .finally(() => {
+        batch.release();
+        this.#writes = this.#writes.filter((write) => write !== settled);
+      });
+    settled.catch((error: unknown) => this.#internal.abort(error));
+    this.#writes.push(settled);
+  }
+
+  async #write(batch: RoutedBatch, stop: AbortSignal): Promise<WriteResult> {
+    const startedMs = this.#options.clock.monotonicMs();
+    const result = await this.#retry(() => this.#options.sink.write(batch, stop), stop);
+    this.meter.wrote(this.#options.clock.monotonicMs() - startedMs);
+    if (result.rejected.length > 0) await this.#poisoned(batch, result, stop);
+    return result;
+  }
+
+  async #poisoned(batch: SinkBatch, result: WriteResult, stop: AbortSignal): Promise<never> {
+    const nowMs = this.#options.clock.nowMs();
+    const letters = result.rejected.map((rejection) =>
+      deadLetterOf(this.name, batch.item(rejection.item), rejection, nowMs),
+    );
+    await this.#retry(() => this.#options.deadLetters.add(letters), stop);
+    this.meter.deadLetters(letters.length);
+    const first = letters[0];
+    throw new TailraceError({
+      code: 'E_POISON',
+      message:
+        `Sink ${this.name} refuses ${letters.length === 1 ? 'an event' : `${letters.length} events`} for good: ` +
+        `${first?.op} on ${first?.table} at ${first?.position} into ${first?.destination}: ${first?.reason} (${first?.detail}).`,
+      fix: `The event is in ${this.#options.deadLetters.path}. Mend the target or the row's mapping, then start again: delivery goes on with this event.`,
+    });
+  }
+
+  #apply(result: WriteResult, batch: LogBatch, items: number): void {
+    this.#accepted = result.accepted;
+    this.meter.delivered(batch.count, items, batch.commitTimeUs);
+    if (result.durable !== undefined) this.#setDurable(result.durable);
+    else this.#dirtySinceMs ??= this.#options.clock.monotonicMs();
+    this.#wake?.();
+  }
+
+  #housekeepingDueMs(): number | undefined {
+    if (!this.positioned) return undefined;
+    const dirtyMs =
+      this.#dirtySinceMs === undefined
+        ? undefined
+        : this.#dirtySinceMs + this.#options.capabilities.flushIntervalMs;
+    const progressMs = this.#hasProgress() ? this.#durableAtMs + PROGRESS_INTERVAL_MS : undefined;
+    if (dirtyMs === undefined) return progressMs;
+    return progressMs === undefined ? dirtyMs : Math.min(dirtyMs, progressMs);
+  }
+
+  async #housekeeping(stop: AbortSignal): Promise<void> {
+    if (!this.positioned) return;
+    const dueMs = this.#housekeepingDueMs();
+    const due = dueMs !== undefined && dueMs <= this.#options.clock.monotonicMs();
+    if (due || (this.#passedBytes >= PROGRESS_BYTES && this.#hasProgress())) await this.#makeDurable(stop);
+  }
+
+  #hasProgress(): boolean {
+    return this.#passed !== undefined && !sameCheckpoint(this.#passed, this.#durable);
+  }
+
+  /** Everything written so far is settled, the checkpoint is moved to what has been read, and stored. */
+  async #makeDurable(stop: AbortSignal): Promise<void> {
+    await Promise.all(this.#writes);
+    if (!this.positioned || this.#passed === undefined) return;
+    const to = this.#passed;
+    if (sameCheckpoint(to, this.#durable) && this.#dirtySinceMs === undefined) return;
+    if (!sameCheckpoint(to, this.#accepted)) {
+      const result = await this.#retry(() => this.#options.sink.write(new ProgressBatch(to), stop), stop);
+      this.#accepted = result.accepted;
+    }
+    await this.#retry(() => this.#options.sink.flush(stop), stop);
+    this.#setDurable(to);
+  }
+
+  #setDurable(checkpoint: Checkpoint): void {
+    this.#durable = checkpoint;
+    this.#durableAtMs = this.#options.clock.monotonicMs();
+    this.#dirtySinceMs = undefined;
+    this.#passedBytes = 0;
+    this.#moved();
+  }
+
+  #drainReached(): boolean {
+    if (this.#drainTarget === undefined) return false;
+    const reached = this.reached;
+    return this.#drainTarget === 0n || (reached !== undefined && reached.endLsn >= this.#drainTarget);
+  }
+
+  #retry<T>(operation: () => Promise<T>, signal: AbortSignal): Promise<T> {
+    return retry(
+      async () => {
+        const result = await operation();
+        if (this.#state === 'retrying') this.#setState('streaming', undefined);
+        return result;
+      },
+      {
+        clock: this.#options.clock,
+        signal,
+        backoff: PATIENT,
+        onRetry: (error, attempt, delayMs) => {
+          this.meter.retried();
+          if (this.#state !== 'opening') this.#setState('retrying', error);
+          else this.#error = error;
+          this.#options.logger.warn(
+            { sink: this.name, code: error.code, attempt, delayMs, err: error },
+            `sink ${this.name} is not available, trying again`,
+          );
+        },
+      },
+    );
+  }
+
+  #stop(thrown: unknown): TailraceError {
+    const error = asTailraceError(thrown);
+    if (this.#state !== 'stopped') this.#setState('stopped', error);
+    return error;
+  }
+
+  #setState(state: LaneState, error: TailraceError | undefined): void {
+    this.#state = state;
+    this.#error = error;
+    this.#moved();
+  }
+
+  #moved(): void {
+    for (const listener of this.#movedListeners) listener();
+  }
+}
+
+/** Moves a checkpoint over events that were not for the sink. */
+class ProgressBatch implements SinkBatch {
+  readonly to: Checkpoint;
+  readonly wholeTransactions = true;
+  readonly count = 0;
+  readonly commitTimeUs = 0n;
+
+  constructor(to: Checkpoint) {
+    this.to = to;
+  }
+
+  item(i: number): never {
+    throw new RangeError(`Item ${i} of a batch without items`);
+  }
+}
+
+function sameCheckpoint(a: Checkpoint, b: Checkpoint | undefined): boolean {
+  return b !== undefined && a.endLsn === b.endLsn && comparePositions(a.position, b.position) === 0;
+}
