@@ -3,9 +3,9 @@ import type { Mapping, Route, SinkBatch, SinkContext, SinkItem } from '../../src
 import type { Op, TransactionInfo } from '../../src/events/change-event.ts';
 import { BEFORE_ALL, type Checkpoint, comparePositions, type Position } from '../../src/events/position.ts';
 import type { ColumnType, Relation, RelationColumn, ReplicaIdentity } from '../../src/events/relation.ts';
+import { type FrameEvent, FrameEventView } from '../../src/events/tuple/frame-event-view.ts';
 import { silentLogger } from '../../src/observe/logger.ts';
 import { noMetrics } from '../../src/observe/metrics.ts';
-import { type BuiltEvent, BuiltEventView } from './built-event-view.ts';
 import { columnType } from './column-types.ts';
 
 /** A TOASTed value the UPDATE did not touch. */
@@ -143,7 +143,7 @@ export interface BatchOptions<R extends Route> {
 /** Committed transactions in memory, and the batches a lane would make of them. */
 export class EventScript {
   readonly source: string;
-  readonly events: BuiltEvent[] = [];
+  readonly events: FrameEvent[] = [];
   readonly #ends: { readonly last: Position; readonly endLsn: bigint; readonly commitTimeUs: bigint }[] = [];
   #lsn: bigint;
   #xid = 700;
@@ -177,7 +177,7 @@ export class EventScript {
       ...options,
     };
     for (const [i, event] of script.events.entries()) {
-      this.events.push({ ...event, seq: i + 1, walLsn: firstLsn + BigInt(i) * 64n, transaction });
+      this.#push({ ...event, seq: i + 1, walLsn: firstLsn + BigInt(i) * 64n, transaction });
     }
     this.#ends.push({
       last: { commitLsn, seq: script.events.length },
@@ -199,11 +199,30 @@ export class EventScript {
       eventCount: 1,
     };
     const body = messageBody(prefix, content, false);
-    this.events.push({ op: 'message', relation: messageRelation, body, seq: 0, walLsn: lsn, transaction });
+    this.#push({ op: 'message', relation: messageRelation, body, seq: 0, walLsn: lsn, transaction });
     this.#ends.push({
       last: { commitLsn: lsn, seq: 0 },
       endLsn: this.#lsn,
       commitTimeUs: this.#commitTimeUs,
+    });
+  }
+
+  #push(event: {
+    op: Op;
+    relation: Relation;
+    body: Buffer;
+    seq: number;
+    walLsn: bigint;
+    transaction: TransactionInfo;
+  }): void {
+    const { body, walLsn, ...rest } = event;
+    this.events.push({
+      ...rest,
+      walLsnHigh: Number(walLsn >> 32n),
+      walLsnLow: Number(walLsn & 0xffff_ffffn),
+      buffer: body,
+      start: 0,
+      end: body.length,
     });
   }
 
@@ -250,18 +269,19 @@ export class EventScript {
 }
 
 function makeBatch<R extends Route>(input: {
-  readonly events: readonly BuiltEvent[];
+  readonly events: readonly FrameEvent[];
   readonly to: Checkpoint;
   readonly commitTimeUs: bigint;
   readonly wholeTransactions: boolean;
   readonly routes?: ((table: Relation) => readonly R[]) | undefined;
 }): SinkBatch<R> {
   const { to, commitTimeUs, wholeTransactions, routes = () => [] } = input;
-  const view = new BuiltEventView();
-  const items: { readonly event: BuiltEvent; readonly route: R; readonly part: number }[] = [];
+  const view = new FrameEventView();
+  const items: { readonly event: FrameEvent; readonly route: R; readonly part: number }[] = [];
   for (const event of input.events) {
     for (const route of routes(event.relation)) {
-      const parts = route.parts(view.moveTo(event));
+      view.point(event);
+      const parts = route.parts(view);
       for (let part = 0; part < parts; part++) items.push({ event, route, part });
     }
   }
@@ -274,7 +294,8 @@ function makeBatch<R extends Route>(input: {
     item: (i) => {
       const item = items[i];
       if (item === undefined) throw new RangeError(`Item ${i} of ${items.length}`);
-      cursor.event = view.moveTo(item.event);
+      view.point(item.event);
+      cursor.event = view;
       cursor.route = item.route;
       cursor.part = item.part;
       return cursor as SinkItem<R>;
