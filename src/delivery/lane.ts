@@ -46,6 +46,8 @@ export class Lane {
   readonly #movedListeners: (() => void)[] = [];
 
   #state: LaneState = 'opening';
+  #opening: Promise<Checkpoint | undefined> | undefined;
+  #opened = false;
   #error: TailraceError | undefined;
   /** What the sink holds for good, position included. */
   #durable: Checkpoint | undefined;
@@ -92,8 +94,21 @@ export class Lane {
     this.#movedListeners.push(listener);
   }
 
-  /** Opens the sink, waiting as long as it takes; the stored checkpoint, undefined for a new target. Rejects when it can never be opened. */
-  async open(signal: AbortSignal): Promise<Checkpoint | undefined> {
+  /** True once the sink has told where it stands. */
+  get opened(): boolean {
+    return this.#opened;
+  }
+
+  /**
+   * Opens the sink once, waiting as long as it takes; the stored checkpoint, undefined for a new target. Rejects when it can
+   * never be opened.
+   */
+  open(signal: AbortSignal): Promise<Checkpoint | undefined> {
+    this.#opening ??= this.#open(signal);
+    return this.#opening;
+  }
+
+  async #open(signal: AbortSignal): Promise<Checkpoint | undefined> {
     const either = AbortSignal.any([signal, this.#internal.signal]);
     try {
       this.#durable = await this.#retry(() => this.#options.sink.open(either), either);
@@ -101,6 +116,8 @@ export class Lane {
       throw this.#stop(signal.aborted ? asTailraceError(signal.reason) : thrown);
     }
     this.#durableAtMs = this.#options.clock.monotonicMs();
+    this.#opened = true;
+    this.#error = undefined;
     return this.#durable;
   }
 
@@ -195,10 +212,12 @@ export class Lane {
   }
 
   async #handle(batch: LogBatch, stop: AbortSignal): Promise<void> {
-    const routed = await this.#options.router.route(batch, stop).catch((error: unknown) => {
-      batch.release();
-      throw error;
-    });
+    const routed = await this.#retry(() => this.#options.router.route(batch, stop), stop).catch(
+      (error: unknown) => {
+        batch.release();
+        throw error;
+      },
+    );
     this.#passedBytes += batch.bytes;
     this.#passed = batch.to;
     if (routed.count === 0) {

@@ -125,6 +125,8 @@ export interface LogIdentity {
 
 export interface EventLog extends LogWriter {
   readonly facts: LogFacts;
+  /** At its limit: `ready()` waits until retention frees something. */
+  readonly full: boolean;
   /** `<database>#<generation>`: the `source` of every checkpoint. */
   readonly source: string;
   /** Durable when resolved. */
