@@ -29,6 +29,8 @@ class Loader<S> {
   readonly #registry: ConnectorRegistry<S>;
   readonly #secrets: ReadonlySet<string>;
   readonly #findings: ConfigFinding[] = [];
+  /** Sinks of an unknown type. */
+  readonly #unusable = new Set<string>();
 
   constructor(document: YamlDocument, registry: ConnectorRegistry<S>, secrets: ReadonlySet<string>) {
     this.#document = document;
@@ -80,9 +82,9 @@ class Loader<S> {
       const connector = this.#registry.sinks.find((candidate) => candidate.type === type);
       if (connector === undefined) {
         this.#fail(['sinks', name, 'type'], `unknown type of sink "${type}"${hint(String(type), types)}`);
+        this.#unusable.add(name);
         continue;
       }
-      const before = this.#findings.length;
       const config = validate({
         document: this.#document,
         schema: connector.config,
@@ -90,8 +92,6 @@ class Loader<S> {
         at: ['sinks', name],
         findings: this.#findings,
       });
-      // A sink whose options are wrong still exists: mappings into it are not unknown.
-      if (config === undefined && this.#findings.length === before) continue;
       entries.push({ name, connector, config, where: this.#document.where(['sinks', name]) });
     }
     return entries;
@@ -130,6 +130,8 @@ class Loader<S> {
     const { sink, ...options } = line;
     const entry = sinks.find((candidate) => candidate.name === sink);
     if (entry === undefined) {
+      // Said already, where the sink stands.
+      if (this.#unusable.has(sink)) return undefined;
       const names = sinks.map((candidate) => candidate.name);
       this.#fail([...at, 'sink'], `there is no sink "${sink}"${hint(sink, names)}`);
       return undefined;
