@@ -1,76 +1,127 @@
-import { TailraceError } from '../errors/tailrace-error.ts';
-
-type Part = { readonly literal: string } | { readonly glob: RegExp };
-
-const PART = /"((?:[^"]|"")+)"|([^".]+)/y;
-
 /**
- * A table of the configuration: `public.orders`, or a pattern: `shop.*`, `*.audit_?`.
+ * Which tables an entry of `tables:` stands for.
  *
- * `*` stands for any run of characters and `?` for one. Names are as the catalog has them: letters are not folded. A name with dots,
- * quotes or wildcards in it goes into double quotes, as in SQL: `public."Order.Lines"`; inside quotes nothing is a wildcard.
+ *   public.orders              one table
+ *   shop.*                     every table of a schema
+ *   *.audit                    the tables of that name in every schema
+ *   shop.order_*               `*` stands for any characters within a name
+ *   public."Order.Lines*"      between double quotes everything is literal, "" is a double quote
+ *
+ * Always schema, dot, table. Names are compared as they are written here: unlike in SQL, unquoted ones are not folded to lower case.
  */
 export class TablePattern {
-  /** As written. */
+  /** As written in the configuration. */
   readonly text: string;
-  /** Present when the pattern can match one table only. */
-  readonly exact: { readonly schema: string; readonly table: string } | undefined;
-  readonly #schema: Part;
-  readonly #table: Part;
+  /** The one table it names, when it holds no wildcard. */
+  readonly exact: TableName | undefined;
+  readonly #schema: NamePattern;
+  readonly #table: NamePattern;
 
-  private constructor(text: string, schema: Part, table: Part) {
+  private constructor(text: string, schema: NamePattern, table: NamePattern) {
     this.text = text;
     this.#schema = schema;
     this.#table = table;
     this.exact =
-      'literal' in schema && 'literal' in table
-        ? { schema: schema.literal, table: table.literal }
-        : undefined;
+      schema.literal === undefined || table.literal === undefined
+        ? undefined
+        : { schema: schema.literal, table: table.literal };
   }
 
-  /** Throws E_CONFIG for anything but `schema.table`. */
+  /** Throws SyntaxError, with a message for the user, for anything else than described above. */
   static parse(text: string): TablePattern {
-    const parts: Part[] = [];
-    PART.lastIndex = 0;
-    for (let at = 0; ; ) {
-      const found = PART.exec(text);
-      if (found === null) throw malformed(text);
-      const [whole, quoted, plain] = found;
-      parts.push(quoted === undefined ? plainPart(plain ?? '') : { literal: quoted.replaceAll('""', '"') });
-      at += whole.length;
-      if (at === text.length) break;
-      if (text[at] !== '.') throw malformed(text);
-      at += 1;
-      PART.lastIndex = at;
-    }
+    const parts = new PatternReader(text).parts();
     const [schema, table] = parts;
-    if (parts.length !== 2 || schema === undefined || table === undefined) throw malformed(text);
+    if (schema === undefined || table === undefined || parts.length !== 2) {
+      throw new SyntaxError(
+        parts.length === 1
+          ? `expected schema.table, such as public.${text}`
+          : `expected schema.table with one dot; a name that holds a dot is put between double quotes`,
+      );
+    }
     return new TablePattern(text, schema, table);
   }
 
   matches(schema: string, table: string): boolean {
-    return partMatches(this.#schema, schema) && partMatches(this.#table, table);
+    return this.#schema.matches(schema) && this.#table.matches(table);
+  }
+
+  toString(): string {
+    return this.text;
   }
 }
 
-function plainPart(text: string): Part {
-  if (!/[*?]/.test(text)) return { literal: text };
-  const source = text
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replaceAll('*', '.*')
-    .replaceAll('?', '.');
-  return { glob: new RegExp(`^${source}$`, 'su') };
+export interface TableName {
+  readonly schema: string;
+  readonly table: string;
 }
 
-function partMatches(part: Part, name: string): boolean {
-  return 'literal' in part ? part.literal === name : part.glob.test(name);
+/** The spelling that {@link TablePattern.parse} reads as exactly this table; also what messages call it. */
+export function formatTableName({ schema, table }: TableName): string {
+  return `${formatName(schema)}.${formatName(table)}`;
 }
 
-function malformed(text: string): TailraceError {
-  return new TailraceError({
-    code: 'E_CONFIG',
-    message:
-      `not a table: expected schema.table, such as public.orders, or a pattern such as shop.*; ` +
-      `names with dots or quotes go into double quotes (${JSON.stringify(text)})`,
-  });
+const PLAIN_NAME = /^[^\s."*]+$/;
+
+function formatName(name: string): string {
+  return PLAIN_NAME.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
+}
+
+interface NamePattern {
+  /** Undefined when it holds a wildcard. */
+  readonly literal: string | undefined;
+  matches(name: string): boolean;
+}
+
+function literally(name: string): NamePattern {
+  return { literal: name, matches: (candidate) => candidate === name };
+}
+
+class PatternReader {
+  readonly #text: string;
+  #at = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  parts(): NamePattern[] {
+    const parts = [this.#part()];
+    while (this.#text[this.#at] === '.') {
+      this.#at += 1;
+      parts.push(this.#part());
+    }
+    if (this.#at < this.#text.length) {
+      throw new SyntaxError(
+        `unexpected ${JSON.stringify(this.#text[this.#at])}; a name with spaces or double quotes is put between double quotes`,
+      );
+    }
+    return parts;
+  }
+
+  #part(): NamePattern {
+    return this.#text[this.#at] === '"' ? this.#quoted() : this.#plain();
+  }
+
+  #quoted(): NamePattern {
+    const [whole, inner] = this.#take(/"((?:[^"]|"")*)"/y) ?? [];
+    if (whole === undefined || inner === undefined) throw new SyntaxError('a double quote is not closed');
+    if (inner === '') throw new SyntaxError('a name is empty');
+    return literally(inner.replaceAll('""', '"'));
+  }
+
+  #plain(): NamePattern {
+    const [name] = this.#take(/[^\s."]+/y) ?? [];
+    if (name === undefined) throw new SyntaxError('a name is empty');
+    if (!name.includes('*')) return literally(name);
+    const pieces = name.split('*').map((piece) => piece.replace(/[\\^$.+?()[\]{}|/]/g, '\\$&'));
+    const shape = new RegExp(`^${pieces.join('.*')}$`, 'su');
+    return { literal: undefined, matches: (candidate) => shape.test(candidate) };
+  }
+
+  #take(shape: RegExp): RegExpExecArray | null {
+    shape.lastIndex = this.#at;
+    const match = shape.exec(this.#text);
+    if (match !== null) this.#at = shape.lastIndex;
+    return match;
+  }
 }
