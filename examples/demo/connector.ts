@@ -1,0 +1,80 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { PipelineStatus } from '../../src/observe/status.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+
+export interface ConnectorOptions {
+  readonly config: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly adminPort: number;
+  readonly logFile: string;
+}
+
+/** Tailrace in a process of its own, as it runs in production. */
+export class Connector {
+  starts = 0;
+  readonly #options: ConnectorOptions;
+  #process: ChildProcess | undefined;
+  #exited: Promise<number | null> = Promise.resolve(0);
+
+  constructor(options: ConnectorOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.starts++;
+    const child = spawn(process.execPath, [MAIN, 'run', '--config', this.#options.config], {
+      env: { ...process.env, ...this.#options.env, ADMIN_PORT: String(this.#options.adminPort) },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    child.stderr?.pipe(createWriteStream(this.#options.logFile, { flags: 'a' }));
+    this.#process = child;
+    this.#exited = new Promise((resolve) => {
+      child.once('exit', (code) => resolve(code));
+    });
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  /** What the process says of itself; undefined while it does not answer. */
+  async status(): Promise<PipelineStatus | undefined> {
+    try {
+      const response = await fetch(`http://127.0.0.1:${this.#options.adminPort}/status`, {
+        signal: AbortSignal.timeout(1000),
+      });
+      return (await response.json()) as PipelineStatus;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** SIGKILL: no chance to tidy up. */
+  async kill(): Promise<void> {
+    this.#process?.kill('SIGKILL');
+    await this.#exited;
+  }
+
+  /** SIGTERM: drains. The exit code. */
+  async stop(): Promise<number | null> {
+    this.#process?.kill('SIGTERM');
+    return this.#exited;
+  }
+
+  /** Rejects when the process ends before it streams. */
+  async streaming(timeoutMs: number): Promise<void> {
+    const deadlineMs = performance.now() + timeoutMs;
+    let ended = false;
+    void this.#exited.then(() => {
+      ended = true;
+    });
+    while (performance.now() < deadlineMs && !ended) {
+      if ((await this.status())?.state === 'streaming') return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    throw new Error(`Tailrace ${ended ? 'ended' : 'does not stream'}; its log is ${this.#options.logFile}`);
+  }
+}
