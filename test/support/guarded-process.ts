@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Identity, launchAs } from './unprivileged.ts';
 
@@ -73,7 +73,11 @@ export class GuardedProcess {
   }
 
   signal(signal: NodeJS.Signals): void {
-    if (!this.running) return;
+    if (this.running) this.#signalGroup(signal);
+  }
+
+  #signalGroup(signal: NodeJS.Signals): void {
+    if (!isGroupAlive(this.pid)) return;
     try {
       process.kill(-this.pid, signal);
     } catch (error) {
@@ -81,21 +85,46 @@ export class GuardedProcess {
     }
   }
 
-  /** Sends the signal, then SIGKILL when the process is still there after the deadline. */
+  /** Sends the signal, then SIGKILL when the process is still there after the deadline; waits for its children too. */
   async stop(signal: NodeJS.Signals, deadlineMs = 15_000): Promise<void> {
-    const abort = new AbortController();
-    this.signal(signal);
-    const late = delay(deadlineMs, undefined, { signal: abort.signal }).then(
-      () => this.signal('SIGKILL'),
-      () => {},
-    );
+    this.#signalGroup(signal);
+    const startedMs = performance.now();
+    for (let killed = signal === 'SIGKILL'; this.running || isGroupAlive(this.pid); await delay(5)) {
+      if (killed || performance.now() - startedMs < deadlineMs) continue;
+      killed = true;
+      this.#signalGroup('SIGKILL');
+    }
     await this.exited;
-    abort.abort();
-    await late;
   }
 
   logTail(lines = 20): string {
     return readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-lines).join('\n');
+  }
+}
+
+/**
+ * Whether a process of the group is there. A zombie is not: where nobody reaps orphans they stay for ever, and
+ * signal 0 still finds them.
+ */
+export function isGroupAlive(group: number): boolean {
+  if (process.platform !== 'linux') {
+    try {
+      return process.kill(-group, 0);
+    } catch {
+      return false;
+    }
+  }
+  return readdirSync('/proc').some((entry) => /^\d+$/.test(entry) && isMember(entry, group));
+}
+
+function isMember(pid: string, group: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // proc_pid_stat(5): pid (comm) state ppid pgrp ...; comm may hold anything.
+    const [state = '', , pgrp] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(pgrp) === group && state !== 'Z' && state !== 'X';
+  } catch {
+    return false;
   }
 }
 

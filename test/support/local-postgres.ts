@@ -8,7 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { freePort } from './free-port.ts';
 import { GuardedProcess } from './guarded-process.ts';
-import { fallbackIdentity, findIdentity, giveTo, type Identity, launchAs } from './unprivileged.ts';
+import { findIdentity, giveTo, type Identity, launchAs, nobody } from './unprivileged.ts';
 import { waitFor } from './wait.ts';
 
 export interface LocalPostgresOptions {
@@ -240,7 +240,8 @@ function serverEnvironment(): NodeJS.ProcessEnv {
 
 async function findPrograms(options: LocalPostgresOptions, home: string | undefined): Promise<Programs> {
   const binDir = options.binDir ?? embeddedBinDir();
-  const identity = options.identity ?? findIdentity(join(binDir, 'postgres'), ['--version']);
+  const identity =
+    options.identity ?? findIdentity({ program: join(binDir, 'postgres'), args: ['--version'] });
   if (identity !== undefined) return { binDir, identity };
   if (home === undefined) {
     throw new Error(
@@ -250,7 +251,7 @@ async function findPrograms(options: LocalPostgresOptions, home: string | undefi
   // Nobody else can enter the directory of the programs: run a copy.
   const copy = join(home, 'programs');
   await cp(dirname(binDir), copy, { recursive: true, verbatimSymlinks: true });
-  return { binDir: join(copy, 'bin'), identity: fallbackIdentity() };
+  return { binDir: join(copy, 'bin'), identity: nobody };
 }
 
 function embeddedBinDir(): string {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -26,6 +26,8 @@ export async function cached(name: string, build: (into: string) => Promise<void
     const building = await mkdtemp(join(cache, `.${name}-`));
     try {
       await build(building);
+      // mkdtemp makes it 0700, but a server may run as another user.
+      await chmod(building, 0o755);
       await rename(building, directory);
     } finally {
       await rm(building, { recursive: true, force: true });

@@ -13,7 +13,6 @@ export type Identity =
   | { readonly kind: 'namespace' }
   | { readonly kind: 'user'; readonly uid: number; readonly gid: number };
 
-const nobody: Identity = { kind: 'user', uid: 65534, gid: 65534 };
 const namespacePrefix = ['--user', '--map-user=1000', '--map-group=1000'];
 
 export interface Launch {
@@ -40,30 +39,38 @@ export function giveTo(identity: Identity, path: string): void {
   if (identity.kind === 'user') chownSync(path, identity.uid, identity.gid);
 }
 
+export interface Reach {
+  /** A program of the server and arguments with which it answers at once. */
+  readonly program: string;
+  readonly args: readonly string[];
+  /** What else it has to be able to read. */
+  readonly readable?: string | undefined;
+}
+
 /**
- * The first identity that can run `probe` (a program of the server that answers at once), or undefined: then
- * nobody but root can reach it, and a copy elsewhere is needed.
+ * The first identity that can reach the server's files, or undefined: then nobody but root can, and a copy
+ * elsewhere is needed.
  */
-export function findIdentity(probe: string, probeArgs: readonly string[]): Identity | undefined {
+export function findIdentity(reach: Reach): Identity | undefined {
   if (process.getuid?.() !== 0) return { kind: 'self' };
-  const { uid, gid } = statSync(probe);
+  const { uid, gid } = statSync(reach.readable ?? reach.program);
   const owner: readonly Identity[] = uid === 0 ? [] : [{ kind: 'user', uid, gid }];
   const candidates: readonly Identity[] = [{ kind: 'namespace' }, ...owner, nobody];
-  return candidates.find((identity) => canRun(identity, probe, probeArgs));
+  return candidates.find((identity) => canReach(identity, reach));
 }
 
-export function fallbackIdentity(): Identity {
-  return nobody;
-}
+/** Whom a copy is made for. */
+export const nobody: Identity = { kind: 'user', uid: 65534, gid: 65534 };
 
-function canRun(identity: Identity, probe: string, probeArgs: readonly string[]): boolean {
-  const { command, args, uid, gid } = launchAs(identity, probe, probeArgs);
-  const result = spawnSync(command, args, {
+function canReach(identity: Identity, { program, args, readable = program }: Reach): boolean {
+  const script = 'test -r "$1" && shift && exec "$@"';
+  const launch = launchAs(identity, '/bin/sh', ['-c', script, 'reach', readable, program, ...args]);
+  const result = spawnSync(launch.command, launch.args, {
     stdio: 'ignore',
-    timeout: 10_000,
+    timeout: 20_000,
     cwd: '/',
-    ...(uid === undefined ? {} : { uid }),
-    ...(gid === undefined ? {} : { gid }),
+    ...(launch.uid === undefined ? {} : { uid: launch.uid }),
+    ...(launch.gid === undefined ? {} : { gid: launch.gid }),
   });
   return result.status === 0;
 }
