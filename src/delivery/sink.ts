@@ -120,6 +120,11 @@ export interface SinkContext {
   readonly source: string;
   /** Database name on the server, for envelopes. */
   readonly database: string;
+  /** Tailrace's version and a UUID of this run, for envelopes. */
+  readonly version: string;
+  readonly runId: string;
+  /** Directory of the configuration file: relative paths in options are relative to it. */
+  readonly baseDir: string;
   /** Directory of the event log; sinks with local state and no path of their own use a folder below it. */
   readonly dataDir: string;
   readonly logger: Logger;
