@@ -4,7 +4,7 @@
  *   public.orders              one table
  *   shop.*                     every table of a schema
  *   *.audit                    the tables of that name in every schema
- *   shop.order_*               `*` stands for any characters within a name
+ *   shop.order_*               `*` stands for any characters within a name, `?` for one
  *   public."Order.Lines*"      between double quotes everything is literal, "" is a double quote
  *
  * Always schema, dot, table. Names are compared as they are written here: unlike in SQL, unquoted ones are not folded to lower case.
@@ -60,7 +60,7 @@ export function formatTableName({ schema, table }: TableName): string {
   return `${formatName(schema)}.${formatName(table)}`;
 }
 
-const PLAIN_NAME = /^[^\s."*]+$/;
+const PLAIN_NAME = /^[^\s."*?]+$/;
 
 function formatName(name: string): string {
   return PLAIN_NAME.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
@@ -112,9 +112,9 @@ class PatternReader {
   #plain(): NamePattern {
     const [name] = this.#take(/[^\s."]+/y) ?? [];
     if (name === undefined) throw new SyntaxError('a name is empty');
-    if (!name.includes('*')) return literally(name);
-    const pieces = name.split('*').map((piece) => piece.replace(/[\\^$.+?()[\]{}|/]/g, '\\$&'));
-    const shape = new RegExp(`^${pieces.join('.*')}$`, 'su');
+    if (!/[*?]/.test(name)) return literally(name);
+    const escaped = name.replace(/[\\^$.+()[\]{}|/]/g, '\\$&');
+    const shape = new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'su');
     return { literal: undefined, matches: (candidate) => shape.test(candidate) };
   }
 
