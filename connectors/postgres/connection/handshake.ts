@@ -29,6 +29,8 @@ export class Handshake {
   readonly parameters = new Map<string, string>();
   /** What ended it from our side. */
   ended: unknown;
+  /** The server said something that pg cannot read. */
+  unreadable = false;
   #sslReply: number | undefined;
   #authenticating = false;
   #closed = false;
@@ -49,7 +51,7 @@ export class Handshake {
         this.#sslReply = reply[0];
       });
     }
-    catchParseErrors(connection);
+    this.#catchParseErrors();
   }
 
   get tlsRefused(): boolean {
@@ -65,21 +67,23 @@ export class Handshake {
     this.ended ??= reason;
     this.#connection.stream.destroy(reason instanceof Error ? reason : undefined);
   }
-}
 
-/** What pg's parser throws (an authentication method it does not know, bytes of another protocol) would be an uncaught exception. */
-function catchParseErrors(connection: StartUp): void {
-  const attach = connection.attachListeners.bind(connection);
-  connection.attachListeners = (stream) => {
-    attach(stream);
-    const parse = stream.listeners('data').at(-1) as (chunk: Buffer) => void;
-    stream.off('data', parse);
-    stream.on('data', (chunk: Buffer) => {
-      try {
-        parse(chunk);
-      } catch (error) {
-        stream.destroy(error as Error);
-      }
-    });
-  };
+  /** What pg's parser throws (an authentication method it does not know, bytes of another protocol) would be an uncaught exception. */
+  #catchParseErrors(): void {
+    const connection = this.#connection;
+    const attach = connection.attachListeners.bind(connection);
+    connection.attachListeners = (stream) => {
+      attach(stream);
+      const parse = stream.listeners('data').at(-1) as (chunk: Buffer) => void;
+      stream.off('data', parse);
+      stream.on('data', (chunk: Buffer) => {
+        try {
+          parse(chunk);
+        } catch (error) {
+          this.unreadable = true;
+          stream.destroy(error as Error);
+        }
+      });
+    };
+  }
 }

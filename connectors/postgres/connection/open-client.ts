@@ -117,6 +117,14 @@ async function explain(error: unknown, { config, host, handshake }: Failure): Pr
     });
   }
   if (error instanceof DatabaseError) return explainRefusal(error, { config, where });
+  if (handshake.unreadable) {
+    return new TailraceError({
+      code: 'E_AUTH',
+      message: `${where}: the server wants an authentication method that is not supported, or is not PostgreSQL.`,
+      fix: 'let the role in by scram-sha-256, md5, password, cert or trust in pg_hba.conf',
+      cause: error,
+    });
+  }
   if (handshake.failedAuthentication) {
     return new TailraceError({
       code: 'E_AUTH',
