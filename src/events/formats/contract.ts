@@ -54,6 +54,8 @@ export interface DocumentEncoder {
 
 /** Renders `orders-{id}` from a row: `{column}` is the column's text as PostgreSQL prints it. */
 export interface TextTemplate {
+  /** Indices of the columns it is made of. */
+  readonly columns: readonly number[];
   /** Throws E_UNSUPPORTED_ROW when a column of the template is null, unchanged or not captured on that side. */
   render(event: EventView, side: Side): string;
 }

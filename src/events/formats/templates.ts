@@ -17,6 +17,7 @@ export function compileTextTemplate(template: string, relation: Relation): TextT
   );
   const purpose = `the template ${JSON.stringify(template)}`;
   return {
+    columns: pieces.filter((piece) => typeof piece === 'number'),
     render(event: EventView, side: Side): string {
       let text = '';
       for (const piece of pieces) {
