@@ -28,6 +28,6 @@ test('a mirror holds what the source holds, however its events are cut into batc
         }
       },
     ),
-    { numRuns: 40 },
+    { numRuns: 25 },
   );
 }, 60_000);
