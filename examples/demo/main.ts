@@ -7,7 +7,7 @@ import { Client } from 'pg';
 import pc from 'picocolors';
 import { freePort } from '../../test/support/free-port.ts';
 import { startLocalPostgres } from '../../test/support/local-postgres.ts';
-import { Connector } from './connector.ts';
+import { TailraceProcess } from '../../test/support/tailrace-process.ts';
 import { lastEvents } from './last-events.ts';
 import { number, Screen } from './screen.ts';
 import { SCHEMA, seed } from './shop-schema.ts';
@@ -35,7 +35,7 @@ async function main(): Promise<number> {
   await client.connect();
   await client.query(SCHEMA);
 
-  const connector = new Connector({
+  const connector = new TailraceProcess({
     config: fileURLToPath(new URL('../shop.yaml', import.meta.url)),
     env: { DATABASE_URL: postgres.url, DATA_DIR: dir },
     adminPort: await freePort(),
@@ -66,7 +66,7 @@ async function main(): Promise<number> {
 
 interface Watched {
   readonly client: Client;
-  readonly connector: Connector;
+  readonly connector: TailraceProcess;
   readonly workload: Workload;
   readonly index: string;
   readonly historyDir: string;
@@ -130,7 +130,11 @@ async function sourceCounts(
 }
 
 /** Compares until source and index agree, or patience ends. */
-async function settle(client: Client, connector: Connector, index: string): Promise<readonly TableVerdict[]> {
+async function settle(
+  client: Client,
+  connector: TailraceProcess,
+  index: string,
+): Promise<readonly TableVerdict[]> {
   const deadlineMs = performance.now() + CATCH_UP_MS;
   for (;;) {
     const status = await connector.status();
@@ -144,7 +148,7 @@ async function settle(client: Client, connector: Connector, index: string): Prom
 
 interface Outcome {
   readonly workload: Workload;
-  readonly connector: Connector;
+  readonly connector: TailraceProcess;
   readonly index: string;
   readonly dir: string;
   readonly exitCode: number | null;

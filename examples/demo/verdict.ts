@@ -49,8 +49,8 @@ export async function compare(source: Client, indexPath: string): Promise<readon
     let different = 0;
     for (const found of statement.iterate()) {
       const values = columns.map((column) => {
-        const value = (found as Record<string, unknown>)[column];
-        return value === null ? null : String(value);
+        const value = (found as Record<string, string | bigint | null>)[column];
+        return value?.toString() ?? null;
       });
       const id = values.slice(0, keys).join('/');
       const row = wanted.get(id);

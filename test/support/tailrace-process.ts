@@ -5,30 +5,36 @@ import type { PipelineStatus } from '../../src/observe/status.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
-export interface ConnectorOptions {
+export interface TailraceProcessOptions {
   readonly config: string;
   readonly env: Readonly<Record<string, string>>;
   readonly adminPort: number;
   readonly logFile: string;
+  /** After `run --config FILE`. */
+  readonly args?: readonly string[] | undefined;
 }
 
 /** Tailrace in a process of its own, as it runs in production. */
-export class Connector {
+export class TailraceProcess implements AsyncDisposable {
   starts = 0;
-  readonly #options: ConnectorOptions;
+  readonly #options: TailraceProcessOptions;
   #process: ChildProcess | undefined;
   #exited: Promise<number | null> = Promise.resolve(0);
 
-  constructor(options: ConnectorOptions) {
+  constructor(options: TailraceProcessOptions) {
     this.#options = options;
   }
 
   start(): void {
     this.starts++;
-    const child = spawn(process.execPath, [MAIN, 'run', '--config', this.#options.config], {
-      env: { ...process.env, ...this.#options.env, ADMIN_PORT: String(this.#options.adminPort) },
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      [MAIN, 'run', '--config', this.#options.config, ...(this.#options.args ?? [])],
+      {
+        env: { ...process.env, ...this.#options.env, ADMIN_PORT: String(this.#options.adminPort) },
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    );
     child.stderr?.pipe(createWriteStream(this.#options.logFile, { flags: 'a' }));
     this.#process = child;
     this.#exited = new Promise((resolve) => {
@@ -52,6 +58,11 @@ export class Connector {
     }
   }
 
+  /** Resolves with the exit code when the process has ended. */
+  exited(): Promise<number | null> {
+    return this.#exited;
+  }
+
   /** SIGKILL: no chance to tidy up. */
   async kill(): Promise<void> {
     this.#process?.kill('SIGKILL');
@@ -62,6 +73,14 @@ export class Connector {
   async stop(): Promise<number | null> {
     this.#process?.kill('SIGTERM');
     return this.#exited;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#process?.kill(name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
   }
 
   /** Rejects when the process ends before it streams. */
