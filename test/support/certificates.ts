@@ -14,6 +14,8 @@ export interface IssueOptions {
   readonly hosts?: readonly string[] | undefined;
   /** Default: ten years from yesterday. */
   readonly notAfter?: Date | undefined;
+  /** Signed by its own key instead of the authority's. */
+  readonly selfSigned?: boolean | undefined;
 }
 
 /** A certificate authority of a test's own, for servers with TLS: needs no openssl and no keytool. */
@@ -34,7 +36,7 @@ export class CertificateAuthority {
     this.certificate = this.#certify({ subject: this.#name, publicKey, extensions, notAfter: undefined });
   }
 
-  issue({ commonName, hosts = [], notAfter }: IssueOptions): Certificate {
+  issue({ commonName, hosts = [], notAfter, selfSigned = false }: IssueOptions): Certificate {
     const { privateKey, publicKey } = keyPair();
     const alternatives = hosts.map((host) =>
       isIPv4(host)
@@ -45,13 +47,16 @@ export class CertificateAuthority {
       extension(oid.extendedKeyUsage, sequence(objectId(oid.serverAuth), objectId(oid.clientAuth))),
       ...(alternatives.length === 0 ? [] : [extension(oid.subjectAltName, sequence(...alternatives))]),
     ];
+    const subject = name(commonName);
+    const signer = selfSigned ? { name: subject, key: privateKey } : undefined;
     return {
-      certificate: this.#certify({ subject: name(commonName), publicKey, extensions, notAfter }),
+      certificate: this.#certify({ subject, publicKey, extensions, notAfter, signer }),
       key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     };
   }
 
-  #certify({ subject, publicKey, extensions, notAfter }: Subject): string {
+  #certify({ subject, publicKey, extensions, notAfter, signer }: Subject): string {
+    const issuer = signer ?? { name: this.#name, key: this.#key };
     const yesterday = new Date(Date.now() - 86_400_000);
     const until = notAfter ?? new Date(yesterday.getTime() + 3650 * 86_400_000);
     const from = until < yesterday ? new Date(until.getTime() - 86_400_000) : yesterday;
@@ -60,13 +65,13 @@ export class CertificateAuthority {
       der(0xa0, integer(Buffer.from([2]))),
       integer(Buffer.concat([Buffer.from([1]), randomBytes(15)])),
       sequence(objectId(oid.ecdsaWithSha256)),
-      this.#name,
+      issuer.name,
       sequence(time(from), time(until)),
       subject,
       publicKey.export({ type: 'spki', format: 'der' }),
       der(0xa3, sequence(...extensions)),
     );
-    const signature = sign('sha256', toBeSigned, this.#key);
+    const signature = sign('sha256', toBeSigned, issuer.key);
     const certificate = sequence(
       toBeSigned,
       sequence(objectId(oid.ecdsaWithSha256)),
@@ -82,6 +87,7 @@ interface Subject {
   readonly publicKey: KeyObject;
   readonly extensions: readonly Buffer[];
   readonly notAfter: Date | undefined;
+  readonly signer?: { readonly name: Buffer; readonly key: KeyObject } | undefined;
 }
 
 const tag = {
