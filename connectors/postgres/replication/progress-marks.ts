@@ -19,6 +19,7 @@ export class ProgressMarks {
   #pending: Lsn | undefined;
   #lastMs = -Infinity;
   #timer: NodeJS.Timeout | undefined;
+  #timerDueMs = Infinity;
 
   constructor(into: Pick<LogWriter, 'progress' | 'appended'>, clock: Clock) {
     this.#into = into;
@@ -35,24 +36,31 @@ export class ProgressMarks {
       this.flush();
       return;
     }
+    if (dueMs >= this.#timerDueMs) return;
     clearTimeout(this.#timer);
+    this.#timerDueMs = dueMs;
     this.#timer = setTimeout(() => this.flush(), dueMs - nowMs);
   }
 
   /** A transaction begins in the log, which takes no marks until it ends: its own end will say more. */
   drop(): void {
     if (this.#pending === undefined) return;
-    clearTimeout(this.#timer);
+    this.#disarm();
     this.#pending = undefined;
   }
 
   flush(): void {
-    clearTimeout(this.#timer);
+    this.#disarm();
     const lsn = this.#pending;
     this.#pending = undefined;
     if (lsn === undefined) return;
     this.#lastMs = this.#clock.monotonicMs();
     this.#into.progress(lsn);
+  }
+
+  #disarm(): void {
+    clearTimeout(this.#timer);
+    this.#timerDueMs = Infinity;
   }
 
   #dueMs(lsn: Lsn, insistent: boolean): number {
