@@ -130,6 +130,8 @@ export interface SinkContext {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly clock: Clock;
+  /** The sink has done all it was asked for (`stop_after` of null, a closed pipe): the run drains and ends with exit 0. */
+  readonly finish?: (() => void) | undefined;
 }
 
 /** What `check` reports. */
