@@ -3,9 +3,9 @@ import { dirname, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { CheckInput, Finding } from '../../src/delivery/sink.ts';
 import { asTailraceError, type TailraceError } from '../../src/errors/tailrace-error.ts';
+import { compileDestinationTemplate } from '../../src/events/formats/templates.ts';
 import type { SqliteConfig, SqliteMapping } from './config.ts';
 import { defineMirror, type MirrorDefinition } from './define-mirror.ts';
-import { mirrorName } from './mirror-name.ts';
 import { foldCase, quoteText } from './sql.ts';
 import { translateError } from './sqlite-errors.ts';
 
@@ -16,7 +16,7 @@ export async function* checkSqlite(
   yield await checkFile(resolve(input.config.path));
   const sources = new Map<string, string>();
   for (const { mapping, relation } of input.tables) {
-    const name = mirrorName(mapping.options.table, relation, input.context);
+    const name = compileDestinationTemplate(mapping.options.table, input.context)(relation);
     const source = `${relation.schema}.${relation.table}`;
     const other = sources.get(foldCase(name));
     sources.set(foldCase(name), source);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { duration } from '../../src/config/scalars.ts';
-import { nameTemplateProblem } from './mirror-name.ts';
+import { asTailraceError } from '../../src/errors/tailrace-error.ts';
+import { compileDestinationTemplate } from '../../src/events/formats/templates.ts';
 
 /** FTS5's own default. https://www.sqlite.org/fts5.html#unicode61_tokenizer */
 const DEFAULT_TOKENIZER = 'unicode61';
@@ -11,8 +12,12 @@ const nameTemplate = z
   .string()
   .min(1)
   .superRefine((template, context) => {
-    const problem = nameTemplateProblem(template);
-    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+    try {
+      compileDestinationTemplate(template, { pipeline: '', database: '' });
+    } catch (thrown) {
+      const { message, fix } = asTailraceError(thrown);
+      context.addIssue({ code: 'custom', message: `${message} ${fix}` });
+    }
   });
 
 /** Options of a sink of type sqlite. */

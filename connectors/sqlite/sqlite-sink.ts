@@ -10,13 +10,13 @@ import type {
 } from '../../src/delivery/sink.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { ByteWriter } from '../../src/events/byte-writer.ts';
+import { compileDestinationTemplate } from '../../src/events/formats/templates.ts';
 import { type Checkpoint, restoreCheckpoint, storeCheckpoint } from '../../src/events/position.ts';
 import type { Relation } from '../../src/events/relation.ts';
 import { identityOf } from '../../src/pipeline/source-identity.ts';
 import type { SqliteConfig, SqliteMapping } from './config.ts';
 import { defineMirror } from './define-mirror.ts';
 import { MirrorClient } from './mirror-client.ts';
-import { mirrorName } from './mirror-name.ts';
 import type { SchemaNote } from './mirror-writer.ts';
 import { packBatch, type SqliteRoute } from './pack-batch.ts';
 import { foldCase } from './sql.ts';
@@ -64,7 +64,7 @@ export class SqliteSink implements Sink<SqliteRoute> {
 
   async prepare(mapping: Mapping, relation: Relation): Promise<SqliteRoute> {
     const given = mapping as Mapping<SqliteMapping>;
-    const name = mirrorName(given.options.table, relation, this.#context);
+    const name = compileDestinationTemplate(given.options.table, this.#context)(relation);
     const { table, sources } = defineMirror(given, relation, name);
     this.#claim(name, given, relation);
     const mirror = this.#mirrors++;

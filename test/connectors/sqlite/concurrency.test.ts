@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
-import { sqliteConnector } from '../../../connectors/sqlite/connector.ts';
+import { sqliteConnector } from '../../../connectors/sqlite/sqlite-connector.ts';
 import { EventScript, relation, sinkContext } from '../batch-builder.ts';
 import { Delivery } from '../deliver.ts';
 import { MirrorFile, toMirror } from './mirror-harness.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
-import { sqliteConnector } from '../../../connectors/sqlite/connector.ts';
+import { sqliteConnector } from '../../../connectors/sqlite/sqlite-connector.ts';
 import { EventScript, relation, sinkContext } from '../batch-builder.ts';
 import { Delivery } from '../deliver.ts';
 import { SmallDisk } from '../small-disk.ts';

@@ -1,4 +1,4 @@
-import { sqliteConnector } from '../../../connectors/sqlite/connector.ts';
+import { sqliteConnector } from '../../../connectors/sqlite/sqlite-connector.ts';
 import { sinkContext } from '../batch-builder.ts';
 import { Delivery } from '../deliver.ts';
 import { seededTransactions, Workload } from '../workload.ts';

@@ -365,7 +365,7 @@ test('mistakes in a mapping are named with their place', async () => {
   await expect(prepare({ columns: { include: ['id', 's'] } }, masked)).rejects.toMatchObject(
     refused(/s of public\.t is not in the event log/),
   );
-  expect(() => toMirror({ table: '{scheme}_x' })).toThrow(/unknown placeholder \{scheme\}/);
+  expect(() => toMirror({ table: '{scheme}_x' })).toThrow(/names \{scheme\}/);
   expect(() => toMirror({ colums: [] } as object)).toThrow(/colums/);
 });
 
