@@ -1,5 +1,7 @@
 import type { TestProject } from 'vitest/node';
 import { neededServers } from './needed-servers.ts';
+import { provideElasticsearch } from './provide-elasticsearch.ts';
+import { provideKafka } from './provide-kafka.ts';
 import { providePostgres } from './provide-postgres.ts';
 import {
   type RunningServer,
@@ -12,8 +14,8 @@ import {
 
 const providers: Readonly<Record<ServerName, () => Promise<RunningServer>>> = {
   postgres: providePostgres,
-  kafka: async () => provideByAddress('TAILRACE_TEST_KAFKA_BROKERS'),
-  elasticsearch: async () => provideByAddress('TAILRACE_TEST_ELASTICSEARCH_URL'),
+  kafka: provideKafka,
+  elasticsearch: provideElasticsearch,
 };
 
 /** Starts, side by side and once, the servers that the selected test files need; returns what stops them. */
@@ -63,10 +65,4 @@ async function start(name: ServerName): Promise<RunningServer> {
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
   console.log(`${name}: ${server.via} (${seconds} s)`);
   return server;
-}
-
-async function provideByAddress(variable: string): Promise<RunningServer> {
-  const address = process.env[variable];
-  if (!address) throw new ServerUnavailableError(`${variable} is not set`, `set ${variable}`);
-  return { address, via: variable, stop: async () => {} };
 }

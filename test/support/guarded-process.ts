@@ -131,8 +131,9 @@ function isMember(pid: string, group: number): boolean {
 const watchdogScript = `
 signal=$1 group=$2; shift 2
 read -r line && [ "$line" = released ] && exit 0
+leads() { kill -s 0 "$group" 2>/dev/null && ! grep -q '^State:.[ZX]' "/proc/$group/status" 2>/dev/null; }
 kill -s "$signal" -- "-$group" 2>/dev/null
-n=0; while [ $n -lt 50 ] && kill -s 0 -- "-$group" 2>/dev/null; do sleep 0.1; n=$((n + 1)); done
+n=0; while [ $n -lt 50 ] && leads; do sleep 0.1; n=$((n + 1)); done
 kill -s KILL -- "-$group" 2>/dev/null
 [ $# -eq 0 ] || rm -rf -- "$@" 2>/dev/null || { sleep 1; rm -rf -- "$@"; }
 `;

@@ -3,12 +3,12 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { Kafka, logLevel } from 'kafkajs';
 import type { Certificate } from './certificates.ts';
 import { freePorts } from './free-port.ts';
 import { GuardedProcess } from './guarded-process.ts';
 import { javaEnvironment } from './java.ts';
 import { type JavaServer, kafkaDistribution } from './kafka-distribution.ts';
+import { brokerAnswers } from './kafka-readiness.ts';
 import { runToEnd } from './service-cache.ts';
 import { waitFor } from './wait.ts';
 
@@ -311,22 +311,4 @@ function saslProperties(users: LocalKafkaOptions['users']): Properties {
     [`listener.name.${listener}.scram-sha-512.sasl.jaas.config`]: `${modules}.scram.ScramLoginModule required;`,
   }));
   return Object.assign({ 'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512' }, ...perListener);
-}
-
-/** It does so once it is registered and unfenced, not already when the port is open. */
-async function brokerAnswers(brokers: string): Promise<boolean> {
-  const kafka = new Kafka({
-    brokers: [brokers],
-    logLevel: logLevel.NOTHING,
-    connectionTimeout: 1000,
-    requestTimeout: 5000,
-    retry: { retries: 0 },
-  });
-  const admin = kafka.admin();
-  try {
-    await admin.connect();
-    return (await admin.describeCluster()).brokers.length > 0;
-  } finally {
-    await admin.disconnect().catch(() => {});
-  }
 }

@@ -35,6 +35,8 @@ export async function waitFor<T>(
       lastError = undefined;
       lastValue = value;
     } catch (error) {
+      // A misspelt name does not mend itself.
+      if (error instanceof ReferenceError) throw error;
       lastError = error;
     }
     if (performance.now() - startedMs >= timeoutMs) break;
