@@ -18,8 +18,11 @@ const bySupportModule = new Map<string, ServerName>(
 
 const importPattern = /^\s*(?:import|export)\s+(?!type\b)(?:[^'"]*?\sfrom\s+)?['"](\.{1,2}\/[^'"]+)['"]/gm;
 
-/** A test file needs the server its suffix names and every one whose support module it imports, through other files of test/ too. */
-export function neededServers(testFile: string): ReadonlySet<ServerName> {
+/**
+ * A test file needs the server its suffix names and every one whose support module it imports, through other
+ * files of test/ too.
+ */
+export function neededServers(testFile: string, followWithin = testDir): ReadonlySet<ServerName> {
   const needed = new Set<ServerName>();
   for (const [suffix, server] of bySuffix) if (suffix.test(testFile)) needed.add(server);
   const seen = new Set<string>();
@@ -29,7 +32,7 @@ export function neededServers(testFile: string): ReadonlySet<ServerName> {
     seen.add(file);
     const server = bySupportModule.get(file);
     if (server !== undefined) needed.add(server);
-    if (!file.startsWith(testDir + sep) || !existsSync(file)) continue;
+    if (!file.startsWith(followWithin + sep) || !existsSync(file)) continue;
     for (const [, specifier = ''] of readFileSync(file, 'utf8').matchAll(importPattern)) {
       open.push(resolve(dirname(file), specifier));
     }
