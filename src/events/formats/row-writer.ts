@@ -1,6 +1,5 @@
 import type { ByteWriter } from '../byte-writer.ts';
 import type { EventView, Side } from '../change-event.ts';
-import { jsonBytes } from '../values/json-string.ts';
 import { UnwritableValue, type WriteValue } from '../values/value-writer.ts';
 import { missingColumn, rowError } from './row-error.ts';
 
@@ -11,7 +10,8 @@ const CLOSE_BRACE = 0x7d;
 export interface RowMember {
   /** Index in the relation. */
   readonly column: number;
-  readonly name: string;
+  /** JSON source of the member's name. */
+  readonly name: Buffer;
   readonly write: WriteValue;
   /** JSON that stands for an unchanged TOAST value; undefined leaves the member out. */
   readonly unavailable?: Buffer | undefined;
@@ -22,6 +22,13 @@ export interface RowMember {
 interface CompiledMember extends RowMember {
   /** `,"name":` */
   readonly prefix: Buffer;
+}
+
+function compile(members: readonly RowMember[]): readonly CompiledMember[] {
+  return members.map((member) => ({
+    ...member,
+    prefix: Buffer.concat([Buffer.from(','), member.name, Buffer.from(':')]),
+  }));
 }
 
 /** `null` writes a column that the old image does not hold as null; `omit` leaves it out. */
@@ -36,10 +43,7 @@ export class RowWriter {
   readonly #missing: Missing;
 
   constructor(members: readonly RowMember[], missing: Missing) {
-    this.#members = members.map((member) => ({
-      ...member,
-      prefix: Buffer.concat([Buffer.from(','), jsonBytes(member.name), Buffer.from(':')]),
-    }));
+    this.#members = compile(members);
     this.#missing = missing;
   }
 
@@ -100,10 +104,7 @@ export class KeyWriter {
   readonly #members: readonly CompiledMember[];
 
   constructor(members: readonly RowMember[]) {
-    this.#members = members.map((member) => ({
-      ...member,
-      prefix: Buffer.concat([Buffer.from(','), jsonBytes(member.name), Buffer.from(':')]),
-    }));
+    this.#members = compile(members);
   }
 
   write(event: EventView, side: Side, out: ByteWriter): void {

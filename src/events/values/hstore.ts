@@ -1,4 +1,3 @@
-import { writeJsonString } from './json-string.ts';
 import { QuotedText } from './quoted-text.ts';
 import { unreadable, type WriteValue } from './value-writer.ts';
 
@@ -8,9 +7,10 @@ const SPACE = 0x20;
 
 /**
  * A JSON object from hstore text, members in the server's order: `"a"=>"1", "b"=>NULL` becomes `{"a":"1","b":null}`.
+ * `writeText` writes keys and values as JSON strings.
  * https://www.postgresql.org/docs/current/hstore.html
  */
-export function hstoreWriter(): WriteValue {
+export function hstoreWriter(writeText: WriteValue): WriteValue {
   const quoted = new QuotedText();
   return (bytes, start, end, out) => {
     out.byte(0x7b);
@@ -24,13 +24,13 @@ export function hstoreWriter(): WriteValue {
       if (bytes[at] !== QUOTE) throw unreadable('hstore');
       at = quoted.read(bytes, at + 1, end);
       if (at < 0 || at + 3 > end || bytes.latin1Slice(at, at + 2) !== '=>') throw unreadable('hstore');
-      writeJsonString(quoted.bytes, quoted.start, quoted.end, out);
+      writeText(quoted.bytes, quoted.start, quoted.end, out);
       out.byte(0x3a);
       at += 2;
       if (bytes[at] === QUOTE) {
         at = quoted.read(bytes, at + 1, end);
         if (at < 0) throw unreadable('hstore');
-        writeJsonString(quoted.bytes, quoted.start, quoted.end, out);
+        writeText(quoted.bytes, quoted.start, quoted.end, out);
       } else if (bytes.latin1Slice(at, Math.min(at + 4, end)) === 'NULL') {
         out.ascii('null');
         at += 4;

@@ -3,10 +3,11 @@ import { UnwritableValue } from './value-writer.ts';
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const LOWER_U = 0x75;
 
 /** 0: copied as it is. 1: part of a multi-byte UTF-8 sequence. Else the character after the backslash, `u` for \u00XX. */
 const ESCAPE = new Uint8Array(256);
-ESCAPE.fill(0x75, 0, 0x20);
+ESCAPE.fill(LOWER_U, 0, 0x20);
 ESCAPE.fill(1, 0x80);
 ESCAPE[0x08] = 0x62; // b
 ESCAPE[0x09] = 0x74; // t
@@ -16,13 +17,26 @@ ESCAPE[0x0d] = 0x72; // r
 ESCAPE[QUOTE] = QUOTE;
 ESCAPE[BACKSLASH] = BACKSLASH;
 
-const HEX = Buffer.from('0123456789abcdef');
+/** Upper case, as Jackson writes it. */
+const HEX = Buffer.from('0123456789ABCDEF');
 
 /** From this length on, runs of safe bytes are copied by memcpy instead of byte by byte. */
 const LONG_BYTES = 64;
 
 /** A JSON string holding the UTF-8 text `bytes[start, end)`. Throws UnwritableValue (E_ENCODING) when it is not UTF-8. */
 export function writeJsonString(bytes: Buffer, start: number, end: number, out: ByteWriter): void {
+  writeString(bytes, start, end, out, false);
+}
+
+/**
+ * The same with characters above U+FFFF as two \uXXXX escapes, as Jackson and with it Kafka Connect's JsonConverter write them:
+ * keys are equal byte by byte to those that Debezium has written before.
+ */
+export function writeJacksonString(bytes: Buffer, start: number, end: number, out: ByteWriter): void {
+  writeString(bytes, start, end, out, true);
+}
+
+function writeString(bytes: Buffer, start: number, end: number, out: ByteWriter, jackson: boolean): void {
   const buffer = out.reserve(end - start + 2);
   let at = out.length;
   buffer[at++] = QUOTE;
@@ -41,40 +55,61 @@ export function writeJsonString(bytes: Buffer, start: number, end: number, out: 
     }
   }
   out.length = at;
-  writeEscaped(bytes, i, end, out);
+  writeEscaped(bytes, i, end, out, jackson);
   out.byte(QUOTE);
 }
 
-/** The text between the quotes. */
-export function writeEscaped(bytes: Buffer, start: number, end: number, out: ByteWriter): void {
+function writeEscaped(bytes: Buffer, start: number, end: number, out: ByteWriter, jackson: boolean): void {
   let runStart = start;
   let i = start;
   while (i < end) {
-    const escape = ESCAPE[bytes[i] as number] as number;
+    const byte = bytes[i] as number;
+    const escape = ESCAPE[byte] as number;
     if (escape === 0) {
       i++;
       continue;
     }
     if (escape === 1) {
-      i = sequenceEnd(bytes, i, end);
+      const next = sequenceEnd(bytes, i, end);
+      if (jackson && byte >= 0xf0) {
+        out.bytes(bytes, runStart, i);
+        writeSurrogates(bytes, i, out);
+        runStart = next;
+      }
+      i = next;
       continue;
     }
     out.bytes(bytes, runStart, i);
-    const buffer = out.reserve(6);
-    let at = out.length;
-    buffer[at++] = BACKSLASH;
-    buffer[at++] = escape;
-    if (escape === 0x75) {
-      const byte = bytes[i] as number;
-      buffer[at++] = 0x30;
-      buffer[at++] = 0x30;
-      buffer[at++] = HEX[byte >> 4] as number;
-      buffer[at++] = HEX[byte & 15] as number;
+    if (escape === LOWER_U) writeUnicodeEscape(byte, out);
+    else {
+      const buffer = out.reserve(2);
+      buffer[out.length++] = BACKSLASH;
+      buffer[out.length++] = escape;
     }
-    out.length = at;
     runStart = ++i;
   }
   out.bytes(bytes, runStart, end);
+}
+
+/** The four bytes at `i`, known to be well-formed, as a UTF-16 surrogate pair. */
+function writeSurrogates(bytes: Buffer, i: number, out: ByteWriter): void {
+  const code =
+    (((bytes[i] as number) & 0x07) << 18) |
+    (((bytes[i + 1] as number) & 0x3f) << 12) |
+    (((bytes[i + 2] as number) & 0x3f) << 6) |
+    ((bytes[i + 3] as number) & 0x3f);
+  const offset = code - 0x1_0000;
+  writeUnicodeEscape(0xd800 + (offset >> 10), out);
+  writeUnicodeEscape(0xdc00 + (offset & 0x3ff), out);
+}
+
+function writeUnicodeEscape(unit: number, out: ByteWriter): void {
+  const buffer = out.reserve(6);
+  let at = out.length;
+  buffer[at++] = BACKSLASH;
+  buffer[at++] = LOWER_U;
+  for (let shift = 12; shift >= 0; shift -= 4) buffer[at++] = HEX[(unit >> shift) & 15] as number;
+  out.length = at;
 }
 
 /**
@@ -139,7 +174,19 @@ export function writeJsonVerbatim(bytes: Buffer, start: number, end: number, out
   }
 }
 
-/** JSON source of a string known when the encoder is made: member names, schema parts. */
+/** JSON source of what is known when an encoder is made: member names, placeholders. */
 export function jsonBytes(value: unknown): Buffer {
   return Buffer.from(JSON.stringify(value));
+}
+
+/** The same in Jackson's spelling of escapes. */
+export function jacksonBytes(value: unknown): Buffer {
+  return Buffer.from(
+    JSON.stringify(value)
+      // An escaped backslash is taken as a whole: what follows it is text.
+      .replace(/\\(?:u[0-9a-f]{4}|.)/g, (escape) =>
+        escape.length === 2 ? escape : `\\u${escape.slice(2).toUpperCase()}`,
+      )
+      .replace(/[\ud800-\udfff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).toUpperCase()}`),
+  );
 }

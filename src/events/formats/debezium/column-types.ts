@@ -5,7 +5,13 @@ import { writeBase64 } from '../../values/base64.ts';
 import { DecodedBytes } from '../../values/binary.ts';
 import { writeJavaFloat } from '../../values/floats.ts';
 import { hstoreWriter } from '../../values/hstore.ts';
-import { jsonBytes, writeJsonString, writeQuoted, writeVerbatim } from '../../values/json-string.ts';
+import {
+  jacksonBytes,
+  writeJacksonString,
+  writeJsonString,
+  writeQuoted,
+  writeVerbatim,
+} from '../../values/json-string.ts';
 import { UnwritableValue, type WriteValue } from '../../values/value-writer.ts';
 import { type ConnectSchema, optional } from './connect-schema.ts';
 import type { ConnectType } from './connect-type.ts';
@@ -17,7 +23,7 @@ import { vectorType } from './vector-types.ts';
 
 const ONE = 0x31;
 
-const STRING: ConnectType = { schema: { type: 'string' }, write: writeJsonString };
+const STRING: ConnectType = { schema: { type: 'string' }, write: writeJacksonString };
 
 /** Types of one fixed form. Extension types are known by name: they live in whatever schema they were created in. */
 const FIXED: ReadonlyMap<string, ConnectType> = new Map<string, ConnectType>([
@@ -29,11 +35,11 @@ const FIXED: ReadonlyMap<string, ConnectType> = new Map<string, ConnectType>([
   ['float4', { schema: { type: 'float' }, write: writeJavaFloat }],
   ['float8', { schema: { type: 'double' }, write: writeJavaFloat }],
   ['uuid', { schema: named('string', 'Uuid'), write: writeQuoted }],
-  ['json', { schema: named('string', 'Json'), write: writeJsonString }],
-  ['jsonb', { schema: named('string', 'Json'), write: writeJsonString }],
-  ['xml', { schema: named('string', 'Xml'), write: writeJsonString }],
-  ['ltree', { schema: named('string', 'Ltree'), write: writeJsonString }],
-  ['tsvector', { schema: named('string', 'Tsvector'), write: writeJsonString }],
+  ['json', { schema: named('string', 'Json'), write: writeJacksonString }],
+  ['jsonb', { schema: named('string', 'Json'), write: writeJacksonString }],
+  ['xml', { schema: named('string', 'Xml'), write: writeJacksonString }],
+  ['ltree', { schema: named('string', 'Ltree'), write: writeJacksonString }],
+  ['tsvector', { schema: named('string', 'Tsvector'), write: writeJacksonString }],
 ]);
 
 /**
@@ -47,7 +53,7 @@ export function connectType(type: ColumnType, settings: DebeziumSettings): Conne
     case 'array':
       return type.element === undefined ? STRING : arrayType(type, type.element, settings);
     case 'enum':
-      return { schema: enumSchema(type.labels ?? []), write: writeJsonString };
+      return { schema: enumSchema(type.labels ?? []), write: writeJacksonString };
     case 'base':
       return baseType(type, settings);
     case 'composite':
@@ -154,18 +160,17 @@ function byteaType(settings: DebeziumSettings): ConnectType {
 
 function hstoreType(settings: DebeziumSettings): ConnectType {
   const placeholder = settings.unavailable_value_placeholder;
-  const writeObject = hstoreWriter();
   if (settings.hstore_handling_mode === 'map') {
     return {
       schema: { type: 'map', keys: { type: 'string' }, values: { type: 'string', optional: true } },
-      write: writeObject,
-      unavailable: jsonBytes({ [placeholder]: placeholder }),
+      write: hstoreWriter(writeJacksonString),
+      unavailable: jacksonBytes({ [placeholder]: placeholder }),
     };
   }
   return {
     schema: named('string', 'Json'),
-    write: inString(writeObject),
-    unavailable: jsonBytes(JSON.stringify({ [placeholder]: placeholder })),
+    write: inString(hstoreWriter(writeJsonString)),
+    unavailable: jacksonBytes(JSON.stringify({ [placeholder]: placeholder })),
   };
 }
 
@@ -175,6 +180,6 @@ function inString(write: WriteValue): WriteValue {
   return (bytes, start, end, out) => {
     scratch.reset();
     write(bytes, start, end, scratch);
-    writeJsonString(scratch.buffer, 0, scratch.length, out);
+    writeJacksonString(scratch.buffer, 0, scratch.length, out);
   };
 }

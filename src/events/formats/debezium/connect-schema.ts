@@ -1,3 +1,5 @@
+import { jacksonBytes } from '../../values/json-string.ts';
+
 /**
  * Kafka Connect's schema model, as its JsonConverter writes it beside the payload when schemas are enabled.
  * https://kafka.apache.org/41/javadoc/org/apache/kafka/connect/data/Schema.html
@@ -57,5 +59,9 @@ export function schemaJson(schema: ConnectSchema, field?: string): Record<string
 
 /** `{"schema":...,"payload":` as bytes: what stands before every payload; `}` follows it. */
 export function schemaPrefix(schema: ConnectSchema): Buffer {
-  return Buffer.from(`{"schema":${JSON.stringify(schemaJson(schema))},"payload":`);
+  return Buffer.concat([
+    Buffer.from('{"schema":'),
+    jacksonBytes(schemaJson(schema)),
+    Buffer.from(',"payload":'),
+  ]);
 }

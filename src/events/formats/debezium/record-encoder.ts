@@ -3,7 +3,7 @@ import type { EventView, Side } from '../../change-event.ts';
 import type { Relation } from '../../relation.ts';
 import { writeBase64 } from '../../values/base64.ts';
 import { writeInteger } from '../../values/integers.ts';
-import { writeJsonString } from '../../values/json-string.ts';
+import { jacksonBytes } from '../../values/json-string.ts';
 import type { RecordContext, RecordEncoder, RecordHeader } from '../contract.ts';
 import { KeyWriter, type RowMember, RowWriter } from '../row-writer.ts';
 import { connectType } from './column-types.ts';
@@ -190,7 +190,7 @@ export class DebeziumRecordEncoder implements RecordEncoder {
     out.ascii(',"source":');
     this.#source.write(event, out);
     out.ascii(',"transaction":null,"message":{"prefix":');
-    out.utf8(JSON.stringify(prefix));
+    out.bytes(jacksonBytes(prefix));
     out.ascii(',"content":');
     const mode = this.#settings.binary_handling_mode;
     if (mode === 'hex') out.ascii(JSON.stringify(content.toString('hex')));
@@ -200,9 +200,8 @@ export class DebeziumRecordEncoder implements RecordEncoder {
 
   #messageKey(event: EventView, out: ByteWriter): void {
     if (this.#messageKeyPrefix !== undefined) out.bytes(this.#messageKeyPrefix);
-    const prefix = Buffer.from(event.message.prefix);
     out.ascii('{"prefix":');
-    writeJsonString(prefix, 0, prefix.length, out);
+    out.bytes(jacksonBytes(event.message.prefix));
     out.byte(CLOSE_BRACE);
     if (this.#messageKeyPrefix !== undefined) out.byte(CLOSE_BRACE);
   }
@@ -217,7 +216,7 @@ export class DebeziumRecordEncoder implements RecordEncoder {
 function rowMember(i: number, { column, type }: TypedColumn, settings: DebeziumSettings): RowMember {
   return {
     column: i,
-    name: column.name,
+    name: jacksonBytes(column.name),
     write: type.write,
     unavailable: type.unavailable ?? unavailableValue(type.schema, settings.unavailable_value_placeholder),
     required: settings.schemas_enable && !column.nullable,

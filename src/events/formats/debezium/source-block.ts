@@ -3,6 +3,7 @@ import type { EventView } from '../../change-event.ts';
 import type { Lsn } from '../../lsn.ts';
 import type { Relation } from '../../relation.ts';
 import { writeInteger } from '../../values/integers.ts';
+import { jacksonBytes } from '../../values/json-string.ts';
 import type { RecordContext } from '../contract.ts';
 import { type ConnectSchema, optional } from './connect-schema.ts';
 
@@ -67,7 +68,7 @@ export class SourceBlock {
 
   constructor(relation: Relation, context: RecordContext) {
     const { version, topicPrefix, database } = context;
-    const text = (value: string): string => JSON.stringify(value);
+    const text = (value: string): string => jacksonBytes(value).toString();
     this.#beforeTime = Buffer.from(
       `{"version":${text(version)},"connector":"postgresql","name":${text(topicPrefix)},"ts_ms":`,
     );
@@ -128,7 +129,7 @@ export class SourceBlock {
     tail.ascii(',"xmin":null,"origin":');
     if (origin === undefined) tail.ascii('null,"origin_lsn":null');
     else {
-      tail.utf8(JSON.stringify(origin.name));
+      tail.bytes(jacksonBytes(origin.name));
       tail.ascii(`,"origin_lsn":${origin.commitLsn}`);
     }
     tail.ascii(',"commit_lsn":');

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { jsonBytes } from '../../values/json-string.ts';
+import { jacksonBytes } from '../../values/json-string.ts';
 import type { ConnectSchema } from './connect-schema.ts';
 
 /**
@@ -9,21 +9,21 @@ import type { ConnectSchema } from './connect-schema.ts';
  */
 export function unavailableValue(schema: ConnectSchema, placeholder: string): Buffer | undefined {
   const bytes = Buffer.from(placeholder);
-  if (schema.type === 'string') return isTime(schema) ? undefined : jsonBytes(placeholder);
+  if (schema.type === 'string') return isTime(schema) ? undefined : jacksonBytes(placeholder);
   if (schema.type === 'bytes')
-    return schema.name === undefined ? jsonBytes(bytes.toString('base64')) : undefined;
+    return schema.name === undefined ? jacksonBytes(bytes.toString('base64')) : undefined;
   if (schema.type !== 'array' || schema.name !== undefined) return undefined;
   const { items } = schema;
   if (items.type === 'string') {
     if (isTime(items)) return undefined;
-    return jsonBytes([items.name === 'io.debezium.data.Uuid' ? nameBasedUuid(bytes) : placeholder]);
+    return jacksonBytes([items.name === 'io.debezium.data.Uuid' ? nameBasedUuid(bytes) : placeholder]);
   }
   if (items.type === 'bytes')
-    return items.name === undefined ? jsonBytes([bytes.toString('base64')]) : undefined;
+    return items.name === undefined ? jacksonBytes([bytes.toString('base64')]) : undefined;
   const wholeNumbers =
     (items.type === 'int32' && (items.name === undefined || items.name.endsWith('.Date'))) ||
     (items.type === 'int64' && items.name === undefined);
-  return wholeNumbers ? jsonBytes([...bytes]) : undefined;
+  return wholeNumbers ? jacksonBytes([...bytes]) : undefined;
 }
 
 function isTime(schema: ConnectSchema): boolean {

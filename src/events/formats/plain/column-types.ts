@@ -63,7 +63,7 @@ function baseWriter(type: ColumnType): WriteValue {
     case 'bytea':
       return byteaWriter();
     case 'hstore':
-      return hstoreWriter();
+      return hstoreWriter(writeJsonString);
     case 'date':
       return dateWriter();
     case 'timestamp':

@@ -18,7 +18,7 @@ export class PlainRecordEncoder implements RecordEncoder {
   readonly #key: KeyWriter | undefined;
   readonly #row: RowWriter;
   readonly #names: readonly string[];
-  #unchanged: number[] = [];
+  readonly #unchanged: number[] = [];
 
   constructor(relation: Relation, options: PlainOptions, columns: readonly number[]) {
     this.#deletes = options.deletes ?? 'tombstone';
@@ -70,6 +70,7 @@ export class PlainRecordEncoder implements RecordEncoder {
     }
     const side = this.#side(event, part);
     if (side === 'before' && this.#deletes === 'tombstone') return false;
+    this.#unchanged.length = 0;
     this.#row.write(event, side, out, this.#unchanged);
     if (this.#deletes === 'rewrite') {
       append(out, side === 'before' ? '"__deleted":"true"}' : '"__deleted":"false"}');
@@ -90,7 +91,6 @@ export class PlainRecordEncoder implements RecordEncoder {
   /** Columns whose value was not sent are not in the row; which they are is said, so that nobody takes them for gone. */
   #nameUnchanged(out: ByteWriter): void {
     const names = this.#unchanged.map((column) => this.#names[column]);
-    this.#unchanged = [];
     append(out, `"__unchanged":${JSON.stringify(names)}}`);
   }
 }
