@@ -19,7 +19,6 @@ export interface HarnessOptions {
   /** What is published; default FOR ALL TABLES. */
   readonly publish?: string | undefined;
   readonly exclude?: readonly string[] | undefined;
-  readonly serverSettings?: string | undefined;
 }
 
 /** A database with a publication and a slot, and streams from it into logs in memory. */
@@ -53,11 +52,8 @@ export class StreamHarness implements AsyncDisposable {
     return new StreamHarness(database, options, parseLsn(rows[0]?.lsn ?? ''));
   }
 
-  /** `options`: further parameters of the session, as in `-c wal_sender_timeout=2s`. */
   start(given: StreamOverrides = {}): RunningStream {
-    const url = new URL(given.url ?? this.database.url);
-    if (given.session !== undefined) url.searchParams.set('options', given.session);
-    const settings = resolveConnection({ url: url.href }, {});
+    const settings = resolveConnection({ url: given.url ?? this.database.url }, { PGOPTIONS: given.session });
     const running = new RunningStream({
       ...given,
       harness: this,
@@ -73,22 +69,25 @@ export class StreamHarness implements AsyncDisposable {
     for (const statement of statements) await this.database.query(statement);
   }
 
-  async slotFacts(): Promise<SlotFacts | undefined> {
+  async slotFacts(slot = this.slot): Promise<SlotFacts | undefined> {
     const { rows } = await this.database.query<{
       active: boolean;
       active_pid: number | null;
+      plugin: string | null;
+      database: string | null;
       confirmed: string | null;
       status: string | null;
     }>(
-      `SELECT active, active_pid, confirmed_flush_lsn AS confirmed, wal_status AS status FROM pg_replication_slots WHERE slot_name = $1`,
-      [this.slot],
+      `SELECT active, active_pid, plugin, database, confirmed_flush_lsn AS confirmed, wal_status AS status
+         FROM pg_replication_slots WHERE slot_name = $1`,
+      [slot],
     );
     const [row] = rows;
     if (row === undefined) return undefined;
     return {
-      name: this.slot,
-      plugin: 'pgoutput',
-      database: this.database.name,
+      name: slot,
+      plugin: row.plugin ?? undefined,
+      database: row.database ?? undefined,
       active: row.active,
       activePid: row.active_pid ?? undefined,
       confirmedFlushLsn: row.confirmed === null ? undefined : parseLsn(row.confirmed),
@@ -116,6 +115,7 @@ export class StreamHarness implements AsyncDisposable {
 
 export interface StreamOverrides {
   readonly url?: string | undefined;
+  /** Further parameters of the session: `-c wal_sender_timeout=2s`. */
   readonly session?: string | undefined;
   readonly log?: RecordingLog | undefined;
   readonly from?: Lsn | undefined;
@@ -141,7 +141,8 @@ export class RunningStream {
   constructor({ harness, settings, from, log, slot, exclude }: RunningParts) {
     this.log = log ?? new RecordingLog(from);
     const catalog = new Catalog({
-      settings,
+      // Beside the proxies of a test: what fails is the stream alone.
+      settings: resolveConnection({ url: harness.database.url }, {}),
       publication: harness.publication,
       rules: [
         {
@@ -159,7 +160,7 @@ export class RunningStream {
       stream: { from, into: this.log, signal: this.#abort.signal },
       catalog: {
         relation: (message, signal) => catalog.relation(message, signal),
-        slot: () => harness.slotFacts(),
+        slot: () => harness.slotFacts(slot),
         slotHolder: async () => {
           const facts = await harness.slotFacts();
           return facts?.activePid === undefined ? undefined : { pid: facts.activePid };
@@ -169,13 +170,18 @@ export class RunningStream {
       clock: systemClock,
       logger: silentLogger,
     });
-    this.outcome = this.stream
-      .run()
-      .catch((error: unknown) => asTailraceError(error))
-      .finally(() => {
-        this.over = true;
-        return catalog.close();
-      });
+    this.outcome = this.#run(catalog);
+  }
+
+  async #run(catalog: Catalog): Promise<SourceEnd | TailraceError> {
+    try {
+      return await this.stream.run();
+    } catch (error) {
+      return asTailraceError(error);
+    } finally {
+      this.over = true;
+      await catalog.close();
+    }
   }
 
   get events(): readonly string[] {
