@@ -1,3 +1,4 @@
+import type { TailraceError } from '../errors/tailrace-error.ts';
 import type { EventView } from '../events/change-event.ts';
 import type { Lsn } from '../events/lsn.ts';
 import type { Checkpoint, Position } from '../events/position.ts';
@@ -27,7 +28,10 @@ export type EventKind = 'insert' | 'update' | 'delete' | 'truncate' | 'message';
  * A failed disk write surfaces in `ready()` and in `failed`.
  */
 export interface LogWriter {
-  /** The number of this relation version; the same for an equal definition (deep equality), a new one otherwise. */
+  /**
+   * The number of this relation version; the same for an equal definition (deep equality), a new one otherwise. After a restart a
+   * definition that has not been used lately may get another number; a number never gets another definition.
+   */
   relation(definition: RelationDefinition): Relation;
   begin(transaction: TransactionHeader): void;
   /**
@@ -44,11 +48,14 @@ export interface LogWriter {
     start: number;
     end: number;
   }): void;
-  /** Visible to readers from here. */
+  /** Visible to readers from here. A transaction at or before the last event held is one sent again: its calls change nothing. */
   commit(endLsn: Lsn): void;
-  /** A message outside a transaction: an event of its own at (lsn, 0), visible at once; allowed while a transaction is open. */
+  /**
+   * A message outside a transaction: an event of its own at (lsn, 0), visible at once. No transaction may be open: the server hands out a
+   * transaction as a unit, so its messages stand before or behind. Ignored when it was sent before.
+   */
   message(lsn: Lsn, body: Uint8Array): void;
-  /** The open transaction's events are forgotten: the connection was lost inside it, the server sends it again. */
+  /** The open transaction's events are forgotten: the connection was lost inside it, the server sends it again. Nothing without one. */
   rollback(): void;
   /** No transaction may be open. Ignored unless beyond the last end. */
   progress(endLsn: Lsn): void;
@@ -56,7 +63,11 @@ export interface LogWriter {
   readonly synced: Lsn;
   /** End LSN of the last commit or progress in memory. */
   readonly appended: Lsn;
-  /** Back-pressure: undefined = go on; otherwise wait. Rejects (E_LOG_IO, E_LOG_FULL with on_full: stop never rejects, it waits) when the log cannot be written. */
+  /**
+   * Back-pressure: undefined = go on; otherwise wait: for the disk, or at the log's limit for `releaseBelow`. Rejects with E_LOG_IO when the
+   * log cannot be written: `retriable` while the disk is full (it is tried again), else for good. Ask between events too: memory is only
+   * bounded for who does.
+   */
   ready(): Promise<void> | undefined;
   /** Called whenever `synced` has moved. */
   onSynced(listener: () => void): void;
@@ -89,7 +100,10 @@ export interface LogBatch {
 }
 
 export interface LogReader {
-  /** Waits until there is something beyond what was read; rejects with the signal's reason when it aborts. */
+  /**
+   * Waits until there is something beyond what was read; rejects with the signal's reason when it aborts (and may be called again).
+   * E_GAP: retention has removed what comes next. E_LOG_CORRUPT, E_LOG_IO: it cannot be read. One call at a time; batches may be held meanwhile.
+   */
   next(limit: ReadLimit, signal: AbortSignal): Promise<LogBatch>;
   close(): Promise<void>;
 }
@@ -127,10 +141,16 @@ export interface EventLog extends LogWriter {
   readonly facts: LogFacts;
   /** At its limit: `ready()` waits until retention frees something. */
   readonly full: boolean;
-  /** `<database>#<generation>`: the `source` of every checkpoint. */
+  /** Why nothing is written at the moment (`retriable`: the disk is full) or any more. */
+  readonly failed: TailraceError | undefined;
+  /** Transactions and messages that came again although they are held. */
+  readonly replayed: number;
+  /** `<database>#<generation>`: the `source` of every checkpoint. Throws before the first `setIdentity`. */
   readonly source: string;
   /** Durable when resolved. */
   setIdentity(identity: LogIdentity): Promise<void>;
+  /** Commands that find the directory locked speak to this address; its token is for the file's owner only. */
+  setAdmin(admin: AdminAddress): Promise<void>;
   /** Drops all content and begins after `startLsn`; identity is kept. Durable when resolved. */
   restartAt(startLsn: Lsn): Promise<void>;
   /**
@@ -140,22 +160,31 @@ export interface EventLog extends LogWriter {
   read(after: Position | undefined, name: string): LogReader;
   /** Resolves when everything appended so far is on disk. */
   sync(): Promise<void>;
-  /** Removes segments that are wholly below `position` and that retention (age, bytes) no longer keeps. Returns bytes freed. */
+  /**
+   * Nobody needs what is at or before `position`. Removes segments that lie wholly there and are older than `retainAgeMs`, or more than
+   * `retainBytes` keeps, or in the way of `limitBytes`. Returns bytes freed. Remembered: space is freed at the limit without another call.
+   */
   releaseBelow(position: Position): Promise<number>;
   close(): Promise<void>;
 }
 
+export interface AdminAddress {
+  readonly url: string;
+  readonly token: string;
+}
+
 export interface EventLogOptions {
   readonly dir: string;
-  /** Disk the log may use; reading from the source waits at it. */
+  /** Disk the log may use; reading from the source waits at it. One transaction has to fit into it. */
   readonly limitBytes: number;
+  /** A segment is closed at the first transaction beyond it; at most a quarter of `limitBytes` is used. */
   readonly segmentBytes: number;
-  /** History kept after every sink has it. */
+  /** History kept after every sink has it: while it is younger, and the log smaller. Infinity: no bound. */
   readonly retainAgeMs: number;
   readonly retainBytes: number;
   /** Bytes appended but not yet on disk at which `ready()` makes the source wait. */
   readonly maxUnsyncedBytes: number;
-  /** Longest time an append waits for its group's fsync. */
+  /** Longest time an append waits for its group's fsync to begin; 0 = it begins as soon as the one before has ended. */
   readonly syncIntervalMs: number;
   /** Bytes of the newest log kept in memory for lanes that keep up. */
   readonly tailBytes: number;
