@@ -16,7 +16,7 @@ const bySupportModule = new Map<string, ServerName>(
   serverNames.map((server) => [join(supportDir, `${server}.ts`), server]),
 );
 
-const importPattern = /^\s*(?:import|export)\s+(?!type\b)(?:[^'"]*?\sfrom\s+)?['"](\.{1,2}\/[^'"]+)['"]/gm;
+const importPattern = /^(?:import|export)\s(?!type\b)(?:[\w\s*{},$]*?from\s+)?['"](\.{1,2}\/[^'"]+)['"]/gm;
 
 /**
  * A test file needs the server its suffix names and every one whose support module it imports, through other

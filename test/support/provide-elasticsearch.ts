@@ -3,7 +3,7 @@ import { elasticsearchVersion } from './elasticsearch-distribution.ts';
 import { startLocalElasticsearch } from './local-elasticsearch.ts';
 import type { RunningServer } from './servers.ts';
 
-const image = `docker.elastic.co/elasticsearch/elasticsearch:${elasticsearchVersion}`;
+const image = `elasticsearch:${elasticsearchVersion}`;
 
 /** Environment URL, else Docker, else the node that a Maven Central archive carries. */
 export async function provideElasticsearch(): Promise<RunningServer> {
