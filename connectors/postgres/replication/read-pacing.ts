@@ -1,24 +1,23 @@
 /**
- * How to read while behind. The walsender does one send() per message; a reader that wakes up for each of them makes the server pay for the wake-ups
- * (6 to 8 microseconds a row instead of 3.5) and gets half the rate. Leaving the socket alone for some milliseconds lets many messages
- * gather in its buffer. At the live end that would only be latency, so there we never wait.
+ * How to read while behind. The walsender does one send() per message; a reader that wakes up for each of them makes the server pay for the
+ * wake-ups and gets half the rate. Leaving the socket alone for some milliseconds lets many messages gather in its buffer.
+ *
+ * Measured over loopback on two cores, 300,000 rows of 270 bytes in transactions of ten, nothing done with them: reading at once 120,000 rows/s, with 186,000
+ * wake-ups and 7 us of our CPU a row; pauses of 2 ms 189,000; of 4 and 8 ms 240,000, with 160 wake-ups and 0.9 us; of 16 and 32 ms 190,000, the socket's
+ * buffer being full for a part of them. At the live end a pause would only be latency, so there is none.
  */
-
-/** Less than this in one turn of the event loop means that we wait for the server, not it for us. */
-const FULL_READ_BYTES = 256 * 1024;
-/** Younger than this counts as the live end: commits reach us within a few milliseconds there. */
+const PAUSE_MS = 8;
+/** Younger than this when the server sent it counts as the live end: commits reach us within a few milliseconds there. */
 const LIVE_LAG_MS = 100;
-/** A pause that gathered less than this was not worth it: a slow stream, or one that is late for another reason. */
-const WORTHWHILE_BYTES = 64 * 1024;
-/** How long not to try again after a pause that was not worth it. */
-const RETRY_MS = 1000;
-
-export interface ReadPacingOptions {
-  /** Long enough to halve the server's cost, short enough for what gathers to fit into a socket buffer. */
-  readonly pauseMs: number;
-}
-
-export const READ_PACING: ReadPacingOptions = { pauseMs: 8 };
+/** As much in one turn of the event loop: the socket is not empty yet, and we are the slower side. */
+const FULL_TURN_BYTES = 1024 * 1024;
+/** A pause that gathered less was not worth it: a slow stream, or one that is late for another reason. */
+const WORTHWHILE_BYTES = 32 * 1024;
+/** The server may be busy with something else for a moment. */
+const TOLERATED_MISSES = 3;
+/** How long to read at once after more of them; doubles each time. */
+const FIRST_RESPITE_MS = 100;
+const MAX_RESPITE_MS = 1600;
 
 export interface ReadTurn {
   readonly nowMs: number;
@@ -28,20 +27,31 @@ export interface ReadTurn {
   readonly lagMs: number;
 }
 
-/** Decides after each turn in which something was read. Holds the little it has to remember, does nothing by itself. */
+/** Decides after each turn in which something was read. Remembers a little, does nothing by itself. */
 export class ReadPacing {
-  readonly #options: ReadPacingOptions;
   #paused = false;
+  #misses = 0;
+  #respiteMs = FIRST_RESPITE_MS;
   #notBeforeMs = 0;
-
-  constructor(options: ReadPacingOptions = READ_PACING) {
-    this.#options = options;
-  }
 
   /** Milliseconds to leave the socket alone; 0 = read on. */
   pauseAfter({ nowMs, bytes, lagMs }: ReadTurn): number {
-    if (this.#paused && bytes < WORTHWHILE_BYTES) this.#notBeforeMs = nowMs + RETRY_MS;
-    this.#paused = lagMs >= LIVE_LAG_MS && bytes < FULL_READ_BYTES && nowMs >= this.#notBeforeMs;
-    return this.#paused ? this.#options.pauseMs : 0;
+    if (this.#paused) this.#judge(bytes, nowMs);
+    this.#paused = lagMs >= LIVE_LAG_MS && bytes < FULL_TURN_BYTES && nowMs >= this.#notBeforeMs;
+    return this.#paused ? PAUSE_MS : 0;
+  }
+
+  /** What the last pause gathered. */
+  #judge(bytes: number, nowMs: number): void {
+    if (bytes >= WORTHWHILE_BYTES) {
+      this.#misses = 0;
+      this.#respiteMs = FIRST_RESPITE_MS;
+      return;
+    }
+    this.#misses += 1;
+    if (this.#misses <= TOLERATED_MISSES) return;
+    this.#misses = 0;
+    this.#notBeforeMs = nowMs + this.#respiteMs;
+    this.#respiteMs = Math.min(MAX_RESPITE_MS, this.#respiteMs * 2);
   }
 }
