@@ -43,7 +43,7 @@ export class Admin {
       const { topics } = await this.#cluster.refresh(names);
       const found = new Map<string, TopicMetadata>();
       for (const topic of topics) {
-        const failure = failureOf(topic.errorCode);
+        const failure = failureOf(topic.errorCode, topic.topic);
         if (failure?.reason === 'UNKNOWN_TOPIC_OR_PARTITION') continue;
         if (failure !== undefined) throw failure;
         found.set(topic.topic, topic);

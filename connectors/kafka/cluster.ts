@@ -50,7 +50,7 @@ export class Cluster {
 
   /** Asks any broker that answers, trying one after the other; what a broker refuses is final. */
   async any<Request, Response>(api: Api<Request, Response>, request: Request): Promise<Response> {
-    let failure: unknown;
+    let failure: KafkaFailure | undefined;
     for (const connection of this.#candidates()) {
       try {
         return await connection.request(api, request);
@@ -82,7 +82,7 @@ export class Cluster {
       known !== undefined && known.errorCode === 0
         ? known
         : (await this.refresh([topic])).topics.find((found) => found.topic === topic);
-    throwIfError(metadata?.errorCode ?? -1);
+    throwIfError(metadata?.errorCode ?? -1, topic);
     const leaders: number[] = [];
     for (const { partition, leader } of metadata?.partitions ?? []) leaders[partition] = leader;
     return leaders;
@@ -158,16 +158,16 @@ export class Cluster {
   }
 }
 
-export function throwIfError(code: number): void {
-  const failure = failureOf(code);
+export function throwIfError(code: number, topic?: string): void {
+  const failure = failureOf(code, topic);
   if (failure !== undefined) throw failure;
 }
 
 /** Undefined for success. */
-export function failureOf(code: number): KafkaFailure | undefined {
+export function failureOf(code: number, topic?: string): KafkaFailure | undefined {
   if (code === 0) return undefined;
   const { name, retriable } = protocolError(code);
-  return new KafkaFailure({ kind: kindOfProtocolError(name, retriable), reason: name });
+  return new KafkaFailure({ kind: kindOfProtocolError(name, retriable), reason: name, topic });
 }
 
 function nameOf({ host, port }: BrokerAddress): string {

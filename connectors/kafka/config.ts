@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { byteSize, duration } from '../../src/config/scalars.ts';
+import { checkFormat, formatOptions } from '../../src/events/formats/record-format.ts';
+import { topicTemplateProblem } from './topic-name.ts';
 
-/** https://kafka.apache.org/documentation/#brokerconfigs_advertised.listeners; IPv6 literals are not understood by the client library. */
-const BROKER = /^[A-Za-z0-9._-]+:\d{1,5}$/;
+const BROKER = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/;
 /** https://github.com/apache/kafka/blob/4.3.1/clients/src/main/java/org/apache/kafka/common/internals/Topic.java */
 const TOPIC = /^[A-Za-z0-9._-]{1,249}$/;
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -292,3 +293,25 @@ export interface TlsOptions {
 function tlsOptions({ server_name: serverName, ...rest }: z.output<typeof tls>): TlsOptions {
   return { ...rest, serverName };
 }
+
+/** One line of `to:` into a sink of type kafka. */
+export const kafkaMapping = z
+  .strictObject({
+    topic: z
+      .string()
+      .min(1)
+      .default('{pipeline}.{schema}.{table}')
+      .superRefine((template, context) => {
+        const problem = topicTemplateProblem(template);
+        if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+      })
+      .meta({
+        description:
+          'Topic of the table: {pipeline}, {database}, {schema} and {table} stand for names. What a topic name cannot have becomes an underscore.',
+        examples: ['shop.{schema}.{table}'],
+      }),
+    ...formatOptions,
+  })
+  .superRefine(checkFormat);
+
+export type KafkaMapping = Readonly<z.output<typeof kafkaMapping>>;

@@ -66,6 +66,8 @@ export interface KafkaFailureOptions {
   readonly kind: FailureKind;
   /** The protocol error's name (`MESSAGE_TOO_LARGE`), or the network's code (`ECONNREFUSED`). */
   readonly reason: string;
+  /** The topic that is concerned, when the answer was about one. */
+  readonly topic?: string | undefined;
   readonly cause?: unknown;
 }
 
@@ -74,11 +76,13 @@ export class KafkaFailure extends Error {
   override readonly name = 'KafkaFailure';
   readonly kind: FailureKind;
   readonly reason: string;
+  readonly topic: string | undefined;
 
   constructor(options: KafkaFailureOptions) {
     super(options.reason, options.cause === undefined ? undefined : { cause: options.cause });
     this.kind = options.kind;
     this.reason = options.reason;
+    this.topic = options.topic;
   }
 }
 

@@ -87,7 +87,7 @@ export class PartitionReader {
         throw new KafkaFailure({ kind: 'missing', reason: 'UNKNOWN_TOPIC_OR_PARTITION' });
       if (leader < 0) throw new KafkaFailure({ kind: 'unavailable', reason: 'LEADER_NOT_AVAILABLE' });
       const answer = await (await this.#cluster.node(leader)).request(api, request);
-      throwIfError(answer.errorCode);
+      throwIfError(answer.errorCode, topic);
       return answer;
     };
     return patiently({ clock: this.#clock, patienceMs: this.#patienceMs, signal }, async () => {

@@ -54,6 +54,8 @@ export class ProducerSession implements Producer {
   #identity: ProducerIdentity | undefined;
   /** Next sequence number by `topic/partition`. */
   readonly #sequences = new Map<string, number>();
+  /** What may have been stored although nobody said so, by `topic/partition`: nothing else may take its sequence numbers. */
+  readonly #inDoubt = new Map<string, PartitionRecords>();
   /** Partitions the open transaction knows of. */
   readonly #enlisted = new Set<string>();
 
@@ -82,6 +84,7 @@ export class ProducerSession implements Producer {
   }
 
   async send(batches: readonly PartitionRecords[], signal: AbortSignal): Promise<readonly SendOutcome[]> {
+    for (const records of batches) this.#refuseOthers(records);
     const outcomes: SendOutcome[] = batches.map(() => NOT_SENT);
     let unsent = await Promise.all(batches.map(async (records, index) => this.#prepare(records, index)));
     await this.#enlist(batches, signal);
@@ -218,6 +221,7 @@ export class ProducerSession implements Producer {
     } catch (thrown) {
       if (!isFailure(thrown)) throw thrown;
       const outcome: SendFailure = { failure: thrown, badRecords: [] };
+      for (const { records } of group) this.#inDoubt.set(nameOf(records), records);
       return group.map((one) => ({ one, outcome }));
     }
     const answers = new Map(results.map((result) => [nameOf(result), result]));
@@ -238,6 +242,12 @@ export class ProducerSession implements Producer {
     const name = nameOf(records);
     this.#sequences.set(name, addToSequence(this.#sequences.get(name) ?? 0, records.count));
     return undefined;
+  }
+
+  #refuseOthers(records: PartitionRecords): void {
+    const doubted = this.#inDoubt.get(nameOf(records));
+    if (doubted === undefined || doubted === records) return;
+    throw new KafkaFailure({ kind: 'session', reason: 'records in doubt were not sent again' });
   }
 
   #batchIdentity(records: PartitionRecords): BatchIdentity {

@@ -9,7 +9,7 @@ export interface RecordTarget {
 }
 
 /** Length, attributes, deltas and the lengths of key, value and headers of a record, at their longest. */
-const RECORD_OVERHEAD_BYTES = 31;
+export const RECORD_OVERHEAD_BYTES = 31;
 const INITIAL_RECORDS = 1024;
 /** A buffer that one huge event has grown is not kept for the small ones after it. */
 const KEPT_BUFFER_BYTES = 16 * 1024 * 1024;

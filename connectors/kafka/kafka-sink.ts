@@ -1,0 +1,151 @@
+import type { Mapping, Sink, SinkBatch, SinkContext, WriteResult } from '../../src/delivery/sink.ts';
+import { TailraceError } from '../../src/errors/tailrace-error.ts';
+import { createRecordEncoder } from '../../src/events/formats/record-format.ts';
+import type { Checkpoint } from '../../src/events/position.ts';
+import type { Relation } from '../../src/events/relation.ts';
+import { AtLeastOnce } from './at-least-once.ts';
+import { BatchSender } from './batch-sender.ts';
+import { KafkaClient, translatorOf } from './client.ts';
+import type { KafkaConfig, KafkaMapping } from './config.ts';
+import type { Delivery, DeliveryParts } from './delivery.ts';
+import { ExactlyOnce } from './exactly-once.ts';
+import { isFailure } from './failure.ts';
+import { KafkaMeter } from './kafka-meter.ts';
+import { KafkaRoute } from './kafka-route.ts';
+import { Positions } from './positions.ts';
+import { RecordPacker } from './record-packer.ts';
+import { TopicNames } from './topic-name.ts';
+import { Topics } from './topics.ts';
+
+/** How often somebody's adding partitions is looked for. */
+const RECHECK_MS = 60_000;
+
+interface Opened {
+  readonly client: KafkaClient;
+  readonly topics: Topics;
+  readonly delivery: Delivery;
+}
+
+export class KafkaSink implements Sink<KafkaRoute> {
+  readonly #config: KafkaConfig;
+  readonly #context: SinkContext;
+  readonly #names: TopicNames;
+  readonly #translator;
+  #opened: Opened | undefined;
+  #recheckAtMs: number;
+  #topicMissing = false;
+
+  constructor(config: KafkaConfig, context: SinkContext) {
+    this.#config = config;
+    this.#context = context;
+    this.#names = new TopicNames(context);
+    this.#translator = translatorOf(config, context);
+    this.#recheckAtMs = context.clock.monotonicMs() + RECHECK_MS;
+  }
+
+  async open(signal: AbortSignal): Promise<Checkpoint | undefined> {
+    this.#opened ??= this.#assemble(await KafkaClient.create(this.#config, this.#context));
+    return this.#opened.delivery.open(signal);
+  }
+
+  async prepare(
+    mapping: Mapping<KafkaMapping>,
+    relation: Relation,
+    signal: AbortSignal,
+  ): Promise<KafkaRoute> {
+    const { options, where, id } = mapping;
+    const name = this.#names.nameFor(options.topic, relation, where);
+    const encoder = createRecordEncoder(options, relation, {
+      topicPrefix: this.#context.pipeline,
+      database: this.#context.database,
+      version: this.#context.version,
+      runId: this.#context.runId,
+      nowMs: () => this.#context.clock.nowMs(),
+    });
+    const keyless = relation.key.length === 0;
+    const topic = await this.#ready.topics.use({ name, who: `${id} (${where})`, keyless }, signal);
+    return new KafkaRoute(topic, encoder);
+  }
+
+  async write(batch: SinkBatch<KafkaRoute>, signal: AbortSignal): Promise<WriteResult> {
+    return this.#watched(async ({ delivery, topics }) => {
+      await this.#recheck(topics, signal);
+      return delivery.write(batch, signal);
+    });
+  }
+
+  async flush(signal: AbortSignal): Promise<Checkpoint | undefined> {
+    return this.#watched(async ({ delivery }) => delivery.flush(signal));
+  }
+
+  async close(): Promise<void> {
+    await this.#opened?.delivery.close();
+    this.#opened?.client.close();
+    this.#opened = undefined;
+  }
+
+  async #recheck(topics: Topics, signal: AbortSignal): Promise<void> {
+    const nowMs = this.#context.clock.monotonicMs();
+    if (!this.#topicMissing && nowMs < this.#recheckAtMs) return;
+    try {
+      if (this.#topicMissing) await topics.restoreMissing(signal);
+      this.#topicMissing = false;
+      await topics.recheck(signal);
+      this.#recheckAtMs = nowMs + RECHECK_MS;
+    } catch (thrown) {
+      throw this.#translator.translate(thrown, { doing: 'look at the topics' });
+    }
+  }
+
+  async #watched<T>(work: (opened: Opened) => Promise<T>): Promise<T> {
+    try {
+      return await work(this.#ready);
+    } catch (thrown) {
+      if (thrown instanceof TailraceError && isFailure(thrown.cause, 'missing')) this.#topicMissing = true;
+      throw thrown;
+    }
+  }
+
+  get #ready(): Opened {
+    if (this.#opened !== undefined) return this.#opened;
+    throw new TailraceError({ code: 'E_INTERNAL', message: `Sink ${this.#context.name} is not open.` });
+  }
+
+  #assemble(client: KafkaClient): Opened {
+    const { logger, clock, metrics, name: sink, source, version, pipeline } = this.#context;
+    const config = this.#config;
+    const translator = this.#translator;
+    const { admin, reader } = client;
+    const topics = new Topics({ admin, config, translator, logger });
+    const meter = new KafkaMeter(metrics, sink);
+    const sender = new BatchSender({
+      packer: new RecordPacker({
+        maxRecordBytes: config.maxRecordBytes,
+        compressed: config.compression !== 'none',
+      }),
+      requestBytes: config.batch.requestBytes,
+      events: {
+        acknowledged: ({ count, bytes }) => meter.acknowledged(count, bytes),
+        tooLarge: (topic, bytes) => topics.shrink(topic, bytes),
+      },
+    });
+    const parts: DeliveryParts = {
+      newProducer: () => client.newProducer(),
+      positions: new Positions({ admin, reader, config, translator, logger, pipeline, sink }),
+      sender,
+      topics,
+      translator,
+      meter,
+      clock,
+      logger,
+      source,
+      sink,
+      version,
+    };
+    return {
+      client,
+      topics,
+      delivery: config.exactlyOnce ? new ExactlyOnce(parts, config) : new AtLeastOnce(parts),
+    };
+  }
+}
