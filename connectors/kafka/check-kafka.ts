@@ -1,10 +1,10 @@
 import type { CheckInput, Finding } from '../../src/delivery/sink.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
-import type { Admin } from './admin.ts';
 import { identityOf, KafkaClient, translatorOf } from './client.ts';
+import type { Admin } from './cluster/admin.ts';
+import { isFailure } from './cluster/failure.ts';
 import type { KafkaConfig, KafkaMapping } from './config.ts';
-import { isFailure } from './failure.ts';
-import { TopicNames } from './topic-name.ts';
+import { TopicNames } from './topics/topic-name.ts';
 import type { FailureTranslator } from './translate.ts';
 
 const LOOPBACK = /^(localhost|127\.[\d.]+|\[::1\]):/;

@@ -1,13 +1,13 @@
 import type { SinkContext } from '../../src/delivery/sink.ts';
-import { Admin } from './admin.ts';
-import { Cluster } from './cluster.ts';
-import { codecOf } from './compression.ts';
+import { Admin } from './cluster/admin.ts';
+import { Cluster } from './cluster/cluster.ts';
+import { PartitionReader } from './cluster/partition-reader.ts';
 import type { KafkaConfig } from './config.ts';
 import { BrokerConnection, type ConnectionSettings } from './kafkajs/broker-connection.ts';
 import { brokerAddress, connectionSettings } from './kafkajs/connection-settings.ts';
-import { PartitionReader } from './partition-reader.ts';
-import type { Producer } from './producer.ts';
-import { ProducerSession } from './producer-session.ts';
+import { codecOf } from './produce/compression.ts';
+import type { Producer } from './produce/producer.ts';
+import { ProducerSession } from './produce/producer-session.ts';
 import { FailureTranslator } from './translate.ts';
 
 /** Leaders and coordinators move within seconds; what takes longer is told, and waited for by the lane. */

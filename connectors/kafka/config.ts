@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { byteSize, duration } from '../../src/config/scalars.ts';
 import { checkFormat, formatOptions } from '../../src/events/formats/record-format.ts';
-import { topicTemplateProblem } from './topic-name.ts';
+import { topicTemplateProblem } from './topics/topic-name.ts';
 
 const BROKER = /^([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/;
 /** https://github.com/apache/kafka/blob/4.3.1/clients/src/main/java/org/apache/kafka/common/internals/Topic.java */

@@ -1,7 +1,7 @@
 import type { Route } from '../../src/delivery/sink.ts';
 import type { EventView } from '../../src/events/change-event.ts';
 import type { RecordEncoder } from '../../src/events/formats/contract.ts';
-import type { Topic } from './topics.ts';
+import type { Topic } from './topics/topics.ts';
 
 export class KafkaRoute implements Route {
   readonly topic: Topic;

@@ -3,19 +3,19 @@ import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { createRecordEncoder } from '../../src/events/formats/record-format.ts';
 import type { Checkpoint } from '../../src/events/position.ts';
 import type { Relation } from '../../src/events/relation.ts';
-import { AtLeastOnce } from './at-least-once.ts';
-import { BatchSender } from './batch-sender.ts';
 import { KafkaClient, translatorOf } from './client.ts';
+import { isFailure } from './cluster/failure.ts';
 import type { KafkaConfig, KafkaMapping } from './config.ts';
-import type { Delivery, DeliveryParts } from './delivery.ts';
-import { ExactlyOnce } from './exactly-once.ts';
-import { isFailure } from './failure.ts';
+import { AtLeastOnce } from './delivery/at-least-once.ts';
+import type { Delivery, DeliveryParts } from './delivery/delivery.ts';
+import { ExactlyOnce } from './delivery/exactly-once.ts';
+import { Positions } from './delivery/positions.ts';
 import { KafkaMeter } from './kafka-meter.ts';
 import { KafkaRoute } from './kafka-route.ts';
-import { Positions } from './positions.ts';
-import { RecordPacker } from './record-packer.ts';
-import { TopicNames } from './topic-name.ts';
-import { Topics } from './topics.ts';
+import { BatchSender } from './produce/batch-sender.ts';
+import { RecordPacker } from './produce/record-packer.ts';
+import { TopicNames } from './topics/topic-name.ts';
+import { Topics } from './topics/topics.ts';
 
 /** How often somebody's adding partitions is looked for. */
 const RECHECK_MS = 60_000;

@@ -1,5 +1,5 @@
 import { asTailraceError, TailraceError } from '../../src/errors/tailrace-error.ts';
-import { isFailure, type KafkaFailure } from './failure.ts';
+import { isFailure, type KafkaFailure } from './cluster/failure.ts';
 
 /** ACLs and passwords take a moment to reach all brokers; what is still refused after that is an operator's to mend. */
 const TRIES_BEFORE_FINAL = 5;

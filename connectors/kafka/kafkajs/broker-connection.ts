@@ -2,7 +2,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions as TlsConnectionOptions } from 'node:tls';
 import type { SASLOptions } from 'kafkajs';
 import Connection, { type InternalLogger } from 'kafkajs/src/network/connection.js';
-import { KafkaFailure } from '../failure.ts';
+import { KafkaFailure } from '../cluster/failure.ts';
 import { API_VERSIONS, type Api, type ApiVersion } from '../wire/apis.ts';
 import { WireReader } from '../wire/wire-reader.ts';
 import { WireWriter } from '../wire/wire-writer.ts';

@@ -1,4 +1,4 @@
-import { type FailureKind, KafkaFailure, kindOfProtocolError } from '../failure.ts';
+import { type FailureKind, KafkaFailure, kindOfProtocolError } from '../cluster/failure.ts';
 
 /** Codes of OpenSSL and Node.js for a certificate that cannot be trusted or a peer that does not speak TLS. */
 const TLS_CODE =

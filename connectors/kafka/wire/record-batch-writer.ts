@@ -1,5 +1,5 @@
 import type { RecordHeader } from '../../../src/events/formats/contract.ts';
-import type { PartitionRecords } from '../record-window.ts';
+import type { PartitionRecords } from '../produce/record-window.ts';
 import { crc32c } from './crc32c.ts';
 import { varintBytes, WireWriter } from './wire-writer.ts';
 

@@ -1,11 +1,8 @@
-import type { Clock } from '../../src/clock.ts';
-import type { Cluster } from './cluster.ts';
-import { failureOf } from './cluster.ts';
-import type { CompressionCodec } from './compression.ts';
-import { isFailure, KafkaFailure } from './failure.ts';
-import { patiently } from './patience.ts';
-import type { Producer, SendFailure, SendOutcome } from './producer.ts';
-import type { PartitionRecords } from './record-window.ts';
+import type { Clock } from '../../../src/clock.ts';
+import type { Cluster } from '../cluster/cluster.ts';
+import { failureOf } from '../cluster/cluster.ts';
+import { isFailure, KafkaFailure } from '../cluster/failure.ts';
+import { patiently } from '../cluster/patience.ts';
 import {
   ADD_PARTITIONS_TO_TXN,
   END_TXN,
@@ -13,14 +10,17 @@ import {
   PRODUCE,
   type ProduceResult,
   type ProducerIdentity,
-} from './wire/apis.ts';
+} from '../wire/apis.ts';
 import {
   type BatchIdentity,
   type CompressionCode,
   writeBatch,
   writeRecords,
-} from './wire/record-batch-writer.ts';
-import { WireWriter } from './wire/wire-writer.ts';
+} from '../wire/record-batch-writer.ts';
+import { WireWriter } from '../wire/wire-writer.ts';
+import type { CompressionCodec } from './compression.ts';
+import type { Producer, SendFailure, SendOutcome } from './producer.ts';
+import type { PartitionRecords } from './record-window.ts';
 
 const MAX_SEQUENCE = 0x7fff_ffff;
 const NOT_SENT: SendFailure = {

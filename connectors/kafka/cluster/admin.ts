@@ -1,8 +1,8 @@
-import type { Clock } from '../../src/clock.ts';
+import type { Clock } from '../../../src/clock.ts';
+import { CREATE_TOPIC, DESCRIBE_CONFIG, type TopicMetadata } from '../wire/apis.ts';
 import { type Cluster, failureOf, throwIfError } from './cluster.ts';
 import { isFailure, KafkaFailure } from './failure.ts';
 import { patiently } from './patience.ts';
-import { CREATE_TOPIC, DESCRIBE_CONFIG, type TopicMetadata } from './wire/apis.ts';
 
 const CREATE_TIMEOUT_MS = 15_000;
 

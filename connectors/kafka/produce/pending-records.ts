@@ -1,4 +1,4 @@
-import { isFailure, type KafkaFailure } from './failure.ts';
+import { isFailure, type KafkaFailure } from '../cluster/failure.ts';
 import type { Producer, SendFailure } from './producer.ts';
 import type { PartitionRecords } from './record-window.ts';
 

@@ -1,11 +1,11 @@
-import { TailraceError } from '../../src/errors/tailrace-error.ts';
-import type { Logger } from '../../src/observe/logger.ts';
-import type { Admin } from './admin.ts';
-import type { KafkaConfig } from './config.ts';
-import { murmur2, partitionOf } from './murmur2.ts';
-import type { RecordTarget } from './record-window.ts';
-import type { FailureTranslator } from './translate.ts';
-import { BATCH_HEADER_BYTES } from './wire/record-batch-writer.ts';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import type { Logger } from '../../../src/observe/logger.ts';
+import type { Admin } from '../cluster/admin.ts';
+import type { KafkaConfig } from '../config.ts';
+import { murmur2, partitionOf } from '../produce/murmur2.ts';
+import type { RecordTarget } from '../produce/record-window.ts';
+import type { FailureTranslator } from '../translate.ts';
+import { BATCH_HEADER_BYTES } from '../wire/record-batch-writer.ts';
 
 /** Smaller gatherings than this are not tried, however often a topic refuses larger ones. */
 const LEAST_PARTITION_BYTES = 16 * 1024;

@@ -1,5 +1,5 @@
-import type { Clock } from '../../src/clock.ts';
-import { backoffMs } from '../../src/delivery/retry.ts';
+import type { Clock } from '../../../src/clock.ts';
+import { backoffMs } from '../../../src/delivery/retry.ts';
 import { isFailure } from './failure.ts';
 
 /** A coordinator completes a transaction within milliseconds; leaders move within a second or so. */

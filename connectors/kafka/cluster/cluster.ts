@@ -1,13 +1,13 @@
-import { KafkaFailure, kindOfProtocolError } from './failure.ts';
-import type { BrokerAddress, BrokerConnection } from './kafkajs/broker-connection.ts';
+import type { BrokerAddress, BrokerConnection } from '../kafkajs/broker-connection.ts';
 import {
   type Api,
   type ClusterMetadata,
   FIND_COORDINATOR,
   METADATA,
   type TopicMetadata,
-} from './wire/apis.ts';
-import { protocolError } from './wire/protocol-errors.ts';
+} from '../wire/apis.ts';
+import { protocolError } from '../wire/protocol-errors.ts';
+import { KafkaFailure, kindOfProtocolError } from './failure.ts';
 
 export type OpenConnection = (address: BrokerAddress) => BrokerConnection;
 

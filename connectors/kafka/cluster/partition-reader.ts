@@ -1,10 +1,10 @@
-import type { Clock } from '../../src/clock.ts';
+import type { Clock } from '../../../src/clock.ts';
+import { decompress } from '../produce/compression.ts';
+import { type Api, FETCH, type FetchResult, LIST_OFFSETS } from '../wire/apis.ts';
+import { type FetchedBatch, type FetchedRecord, readBatches } from '../wire/record-batch-reader.ts';
 import { type Cluster, throwIfError } from './cluster.ts';
-import { decompress } from './compression.ts';
 import { KafkaFailure } from './failure.ts';
 import { patiently } from './patience.ts';
-import { type Api, FETCH, type FetchResult, LIST_OFFSETS } from './wire/apis.ts';
-import { type FetchedBatch, type FetchedRecord, readBatches } from './wire/record-batch-reader.ts';
 
 const EARLIEST = -2n;
 const LATEST = -1n;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { TopicNames, topicTemplateProblem } from '../../../connectors/kafka/topic-name.ts';
-import type { Relation } from '../../../src/events/relation.ts';
-import { relation } from '../batch-builder.ts';
+import { TopicNames, topicTemplateProblem } from '../../../../connectors/kafka/topics/topic-name.ts';
+import type { Relation } from '../../../../src/events/relation.ts';
+import { relation } from '../../batch-builder.ts';
 
 const DEFAULT = '{pipeline}.{schema}.{table}';
 const of = (schema: string, table: string): Relation => relation({ schema, table, columns: {} });

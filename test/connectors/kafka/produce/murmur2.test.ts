@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { murmur2, partitionOf } from '../../../connectors/kafka/murmur2.ts';
+import { murmur2, partitionOf } from '../../../../connectors/kafka/produce/murmur2.ts';
 
 /** Key bytes, hash, partition of 4, of 7 and of 100: printed by org.apache.kafka.common.utils.Utils of kafka-clients 4.3.1. */
 const JAVA: readonly (readonly [hex: string, hash: number, of4: number, of7: number, of100: number])[] = [

@@ -1,5 +1,5 @@
-import type { Rejection, SinkBatch } from '../../src/delivery/sink.ts';
-import type { KafkaRoute } from './kafka-route.ts';
+import type { Rejection, SinkBatch } from '../../../src/delivery/sink.ts';
+import type { KafkaRoute } from '../kafka-route.ts';
 import { type PendingEvents, PendingRecords, type RefusedRecord } from './pending-records.ts';
 import type { Producer } from './producer.ts';
 import { type RecordPacker, tooLarge } from './record-packer.ts';

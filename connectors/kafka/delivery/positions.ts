@@ -1,19 +1,19 @@
-import { TailraceError } from '../../src/errors/tailrace-error.ts';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import {
   type Checkpoint,
   comparePositions,
   restoreCheckpoint,
   type StoredCheckpoint,
   storeCheckpoint,
-} from '../../src/events/position.ts';
-import type { Logger } from '../../src/observe/logger.ts';
-import type { Admin } from './admin.ts';
-import type { KafkaConfig } from './config.ts';
-import { murmur2, partitionOf } from './murmur2.ts';
-import type { PartitionReader } from './partition-reader.ts';
-import { type RecordTarget, type RecordWindow, recordBytes } from './record-window.ts';
-import type { FailureTranslator } from './translate.ts';
-import type { FetchedRecord } from './wire/record-batch-reader.ts';
+} from '../../../src/events/position.ts';
+import type { Logger } from '../../../src/observe/logger.ts';
+import type { Admin } from '../cluster/admin.ts';
+import type { PartitionReader } from '../cluster/partition-reader.ts';
+import type { KafkaConfig } from '../config.ts';
+import { murmur2, partitionOf } from '../produce/murmur2.ts';
+import { type RecordTarget, type RecordWindow, recordBytes } from '../produce/record-window.ts';
+import type { FailureTranslator } from '../translate.ts';
+import type { FetchedRecord } from '../wire/record-batch-reader.ts';
 
 /** Pipelines on one cluster share the topic; those in one partition wait for each other's open transactions when they start. */
 const PARTITIONS = 8;

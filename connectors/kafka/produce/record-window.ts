@@ -1,5 +1,5 @@
-import { ByteWriter } from '../../src/events/byte-writer.ts';
-import type { RecordHeader } from '../../src/events/formats/contract.ts';
+import { ByteWriter } from '../../../src/events/byte-writer.ts';
+import type { RecordHeader } from '../../../src/events/formats/contract.ts';
 
 /** Where a record goes, and what of it the window needs to know. */
 export interface RecordTarget {

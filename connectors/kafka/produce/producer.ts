@@ -1,4 +1,4 @@
-import type { KafkaFailure } from './failure.ts';
+import type { KafkaFailure } from '../cluster/failure.ts';
 import type { PartitionRecords } from './record-window.ts';
 
 /**

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import type { SinkBatch, WriteResult } from '../../src/delivery/sink.ts';
-import { TailraceError } from '../../src/errors/tailrace-error.ts';
-import { type Checkpoint, comparePositions, formatPosition } from '../../src/events/position.ts';
+import type { SinkBatch, WriteResult } from '../../../src/delivery/sink.ts';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import { type Checkpoint, comparePositions, formatPosition } from '../../../src/events/position.ts';
+import { isFailure } from '../cluster/failure.ts';
+import type { KafkaRoute } from '../kafka-route.ts';
+import { PendingRecords } from '../produce/pending-records.ts';
+import type { Producer } from '../produce/producer.ts';
+import { RecordWindow } from '../produce/record-window.ts';
 import { covers, type Delivery, type DeliveryParts, refuseForeign } from './delivery.ts';
-import { isFailure } from './failure.ts';
-import type { KafkaRoute } from './kafka-route.ts';
-import { PendingRecords } from './pending-records.ts';
-import type { Producer } from './producer.ts';
-import { RecordWindow } from './record-window.ts';
 
 const TOPICS_INTERVAL_MS = 60_000;
 const ABORT_PATIENCE_MS = 2000;

@@ -1,7 +1,7 @@
-import { TailraceError } from '../../src/errors/tailrace-error.ts';
-import { sanitizeTopicName } from '../../src/events/formats/debezium/topic-name.ts';
-import { compileDestinationTemplate } from '../../src/events/formats/templates.ts';
-import type { Relation } from '../../src/events/relation.ts';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import { sanitizeTopicName } from '../../../src/events/formats/debezium/topic-name.ts';
+import { compileDestinationTemplate } from '../../../src/events/formats/templates.ts';
+import type { Relation } from '../../../src/events/relation.ts';
 
 /** https://github.com/apache/kafka/blob/4.3.1/clients/src/main/java/org/apache/kafka/common/internals/Topic.java */
 const MAX_LENGTH = 249;

@@ -1,8 +1,8 @@
 import { promisify } from 'node:util';
 import { constants, gunzip, gzip, zstdCompress, zstdDecompress } from 'node:zlib';
-import type { Compression } from './config.ts';
-import { KafkaFailure } from './failure.ts';
-import type { CompressionCode } from './wire/record-batch-writer.ts';
+import { KafkaFailure } from '../cluster/failure.ts';
+import type { Compression } from '../config.ts';
+import type { CompressionCode } from '../wire/record-batch-writer.ts';
 
 /** Both run in libuv's threads, not in the event loop. */
 const gzipAsync = promisify(gzip);

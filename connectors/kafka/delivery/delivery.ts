@@ -1,16 +1,16 @@
-import type { Clock } from '../../src/clock.ts';
-import type { SinkBatch, WriteResult } from '../../src/delivery/sink.ts';
-import { TailraceError } from '../../src/errors/tailrace-error.ts';
-import type { Checkpoint } from '../../src/events/position.ts';
-import { comparePositions } from '../../src/events/position.ts';
-import type { Logger } from '../../src/observe/logger.ts';
-import type { BatchSender } from './batch-sender.ts';
-import type { KafkaMeter } from './kafka-meter.ts';
-import type { KafkaRoute } from './kafka-route.ts';
+import type { Clock } from '../../../src/clock.ts';
+import type { SinkBatch, WriteResult } from '../../../src/delivery/sink.ts';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import type { Checkpoint } from '../../../src/events/position.ts';
+import { comparePositions } from '../../../src/events/position.ts';
+import type { Logger } from '../../../src/observe/logger.ts';
+import type { KafkaMeter } from '../kafka-meter.ts';
+import type { KafkaRoute } from '../kafka-route.ts';
+import type { BatchSender } from '../produce/batch-sender.ts';
+import type { Producer } from '../produce/producer.ts';
+import type { Topics } from '../topics/topics.ts';
+import type { FailureTranslator } from '../translate.ts';
 import type { Positions } from './positions.ts';
-import type { Producer } from './producer.ts';
-import type { Topics } from './topics.ts';
-import type { FailureTranslator } from './translate.ts';
 
 /** How a sink's batches and its position get into Kafka. Errors are as for `Sink`. */
 export interface Delivery {

@@ -1,8 +1,8 @@
-import type { Rejection, SinkBatch } from '../../src/delivery/sink.ts';
-import type { KafkaRoute } from './kafka-route.ts';
+import type { Rejection, SinkBatch } from '../../../src/delivery/sink.ts';
+import type { KafkaRoute } from '../kafka-route.ts';
+import { BATCH_HEADER_BYTES } from '../wire/record-batch-writer.ts';
 import { murmur2, partitionOf } from './murmur2.ts';
 import { RECORD_OVERHEAD_BYTES, type RecordWindow, recordBytes } from './record-window.ts';
-import { BATCH_HEADER_BYTES } from './wire/record-batch-writer.ts';
 
 export interface PackerOptions {
   readonly maxRecordBytes: number | undefined;
