@@ -60,8 +60,7 @@ class Loader<S> {
         dir: resolve(dirname(this.#document.file), value.event_log.dir),
         limitBytes: value.event_log.limit,
         onFull: value.event_log.on_full,
-        retainAgeMs: value.event_log.retain.age,
-        retainBytes: value.event_log.retain.bytes,
+        ...retention(value.event_log.retain),
         segmentBytes: value.event_log.segment,
       },
       sinks,
@@ -150,6 +149,18 @@ class Loader<S> {
   #fail(path: readonly PropertyKey[], message: string): void {
     this.#findings.push(this.#document.finding(path, 'value', message));
   }
+}
+
+/** A bound that is not given does not bind; without any, nothing is kept. */
+function retention(given: { age?: number | undefined; bytes?: number | undefined }): {
+  retainAgeMs: number;
+  retainBytes: number;
+} {
+  if (given.age === undefined && given.bytes === undefined) return { retainAgeMs: 0, retainBytes: 0 };
+  return {
+    retainAgeMs: given.age ?? Number.POSITIVE_INFINITY,
+    retainBytes: given.bytes ?? Number.POSITIVE_INFINITY,
+  };
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

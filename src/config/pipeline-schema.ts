@@ -9,12 +9,13 @@ const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, {
 
 const retain = z
   .strictObject({
-    age: duration.prefault('0s').meta({ description: 'Keep history at least this long.', examples: ['7d'] }),
-    bytes: byteSize
-      .prefault('0B')
-      .meta({ description: 'Keep at least this much history.', examples: ['10GiB'] }),
+    age: duration.optional().meta({ description: 'Keep history no longer than this.', examples: ['7d'] }),
+    bytes: byteSize.optional().meta({ description: 'Keep no more than this.', examples: ['10GiB'] }),
   })
-  .meta({ description: 'History kept after every sink has it, for replay and new sinks. Default: none.' });
+  .meta({
+    description:
+      'History kept after every sink has it, for replay and new sinks: while it is younger than age and the log smaller than bytes, of what is given. Default: none.',
+  });
 
 const eventLog = z.strictObject({
   dir: z.string().min(1).default('./tailrace-data').meta({
