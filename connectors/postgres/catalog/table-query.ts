@@ -5,7 +5,7 @@ export interface TableRow {
   readonly table: string;
   /** pg_class.relreplident: d, n, f or i. */
   readonly identity: string;
-  /** pg_class.reltuples. */
+  /** pg_class.reltuples, of a partitioned table the sum of its partitions'; -1 = never analysed. */
   readonly estimatedRows: number;
   readonly columns: readonly TableColumn[];
   readonly indexes: readonly UniqueIndex[];
@@ -34,7 +34,12 @@ export interface UniqueIndex {
 
 /** By oid. A NOT NULL that was added as NOT VALID (version 18) says nothing of the rows that were there. */
 export const TABLES_QUERY = `
-  SELECT c.oid, n.nspname AS schema, c.relname AS "table", c.relreplident AS identity, c.reltuples::float8 AS "estimatedRows",
+  SELECT c.oid, n.nspname AS schema, c.relname AS "table", c.relreplident AS identity,
+         (CASE WHEN c.relkind <> 'p' THEN c.reltuples ELSE coalesce(
+           (SELECT sum(leaf.reltuples)
+              FROM pg_partition_tree(c.oid) AS part
+              JOIN pg_class leaf ON leaf.oid = part.relid
+             WHERE part.isleaf AND leaf.reltuples >= 0), -1) END)::float8 AS "estimatedRows",
          (SELECT coalesce(json_agg(json_build_object(
                    'attnum', a.attnum, 'name', a.attname, 'type', a.atttypid::int8, 'typmod', a.atttypmod,
                    'generated', a.attgenerated <> '',

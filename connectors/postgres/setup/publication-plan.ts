@@ -64,11 +64,15 @@ export function planPublication(question: PublicationQuestion): PublicationPlan 
 }
 
 function create({ publication, tables, manage }: PublicationQuestion): PublicationPlan {
-  const name = sqlName(publication);
-  const forTables = tables.length === 0 ? '' : ` FOR TABLE ${tableList(tables)}`;
-  const statements = [`CREATE PUBLICATION ${name}${forTables} WITH (${ALL_OPERATIONS}, ${VIA_ROOT})`];
-  if (manage) statements.push(`COMMENT ON PUBLICATION ${name} IS ${sqlText(COMMENT)}`);
+  const statements = [createPublication(publication, tables)];
+  if (manage) statements.push(`COMMENT ON PUBLICATION ${sqlName(publication)} IS ${sqlText(COMMENT)}`);
   return { statements, reasons: ['does not exist'], added: tables, dropped: [], unused: [] };
+}
+
+/** SQL without its semicolon. */
+export function createPublication(publication: string, tables: readonly TableName[]): string {
+  const forTables = tables.length === 0 ? '' : ` FOR TABLE ${tableList(tables)}`;
+  return `CREATE PUBLICATION ${sqlName(publication)}${forTables} WITH (${ALL_OPERATIONS}, ${VIA_ROOT})`;
 }
 
 /** ONLY: tables that inherit from these are selected by their own names. Partitions come along all the same. */
