@@ -1,5 +1,5 @@
-import { escapeIdentifier } from 'pg';
 import { formatLsn, type Lsn } from '../../../src/events/lsn.ts';
+import { replicationName, sqlName } from '../connection/quoting.ts';
 
 /** pgoutput can carry logical messages from version 14 on. */
 const MESSAGES_SINCE = 140_000;
@@ -18,12 +18,9 @@ export interface StartReplication {
  * values, streaming of transactions in progress, two-phase; `origin` stays `any`, so that replicated changes come too.
  */
 export function startReplication({ slot, publication, from, serverVersion }: StartReplication): string {
-  const options = [
-    `proto_version '1'`,
-    `publication_names ${replicationLiteral(escapeIdentifier(publication))}`,
-  ];
+  const options = [`proto_version '1'`, `publication_names ${replicationLiteral(sqlName(publication))}`];
   if (serverVersion >= MESSAGES_SINCE) options.push(`messages 'true'`);
-  return `START_REPLICATION SLOT ${escapeIdentifier(slot)} LOGICAL ${formatLsn(from)} (${options.join(', ')})`;
+  return `START_REPLICATION SLOT ${replicationName(slot)} LOGICAL ${formatLsn(from)} (${options.join(', ')})`;
 }
 
 /** Replication commands have a grammar of their own: doubled quotes, no escape strings. */
