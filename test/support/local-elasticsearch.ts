@@ -10,7 +10,7 @@ import { freePorts } from './free-port.ts';
 import { GuardedProcess } from './guarded-process.ts';
 import { javaEnvironment } from './java.ts';
 import type { JavaServer } from './kafka-distribution.ts';
-import { findIdentity, giveTo, type Identity, nobody } from './unprivileged.ts';
+import { chooseIdentity, giveTo, type Identity } from './unprivileged.ts';
 import { waitFor } from './wait.ts';
 
 export interface ElasticsearchSecurity {
@@ -243,18 +243,12 @@ async function reachableFor(
   wanted: Identity | undefined,
   dir: string,
 ): Promise<{ readonly distribution: JavaServer; readonly identity: Identity }> {
-  const identity =
-    wanted ??
-    findIdentity({
-      program: distribution.java,
-      args: ['-version'],
-      readable: join(distribution.home, 'lib'),
-    });
-  if (identity !== undefined && wanted === undefined) return { distribution, identity };
-  if (identity?.kind !== 'user' && identity !== undefined) return { distribution, identity };
+  const reach = { program: distribution.java, args: ['-version'], readable: join(distribution.home, 'lib') };
+  const { identity, reaches } = chooseIdentity(reach, wanted);
+  if (reaches) return { distribution, identity };
   const home = join(dir, 'distribution');
   await cp(distribution.home, home, { recursive: true });
-  return { distribution: { ...distribution, home }, identity: identity ?? nobody };
+  return { distribution: { ...distribution, home }, identity };
 }
 
 /** The file realm (users and users_roles in the configuration), whose hashes need no tool of the distribution. */

@@ -1,10 +1,10 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Client } from 'pg';
-import { expect, test } from 'vitest';
-import { type LocalPostgres, startLocalPostgres } from './local-postgres.ts';
-import { findIdentity, nobody } from './unprivileged.ts';
+import { describe, expect, test } from 'vitest';
+import { embeddedBinDir, type LocalPostgres, startLocalPostgres } from './local-postgres.ts';
+import { chooseIdentity } from './unprivileged.ts';
 
 async function value(server: LocalPostgres, sql: string): Promise<unknown> {
   const client = new Client({ connectionString: server.url });
@@ -64,13 +64,33 @@ test('says what the server said when it does not start', async () => {
   await expect(failing).rejects.toThrow(/ended while starting .*max_connections/s);
 });
 
-test.runIf(process.getuid?.() === 0)(
-  'as root it runs as somebody else, by a namespace or another uid',
-  async () => {
-    for (const identity of [undefined, nobody]) {
-      await using server = await startLocalPostgres({ identity });
+describe.runIf(process.getuid?.() === 0)('as root', () => {
+  const nobody = { kind: 'user', uid: 65534, gid: 65534 } as const;
+
+  test.each([{ kind: 'namespace' } as const, nobody])('it runs as somebody else: %o', async (identity) => {
+    await using server = await startLocalPostgres({ identity });
+    expect(await value(server, 'SELECT 1 AS value')).toBe(1);
+  });
+
+  test('somebody who cannot enter the directory of the programs gets a copy', async () => {
+    // mkdtemp makes it 0700, as the home of root is.
+    const directory = await mkdtemp(join(tmpdir(), 'tailrace-programs-'));
+    try {
+      await symlink(dirname(dirname(embeddedBinDir())), join(directory, 'native'));
+      const binDir = join(directory, 'native', 'native', 'bin');
+      expect(chooseIdentity({ program: join(binDir, 'postgres'), args: ['--version'] }, nobody)).toEqual({
+        identity: nobody,
+        reaches: false,
+      });
+      await using server = await startLocalPostgres({ identity: nobody, binDir });
       expect(await value(server, 'SELECT 1 AS value')).toBe(1);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
     }
-    expect(findIdentity({ program: '/bin/sh', args: ['-c', 'exit 3'] })).toBeUndefined();
-  },
-);
+  });
+
+  test('the first that reaches the files is taken, and nobody when none does', () => {
+    expect(chooseIdentity({ program: '/bin/true', args: [] }).reaches).toBe(true);
+    expect(chooseIdentity({ program: '/bin/false', args: [] })).toEqual({ identity: nobody, reaches: false });
+  });
+});

