@@ -180,7 +180,8 @@ export class Appender {
       this.#replayed += 1;
       return;
     }
-    writeCommit(this.#view, this.#reserve(COMMIT_BYTES), endLsn, this.#seq);
+    const at = this.#reserve(COMMIT_BYTES);
+    writeCommit(this.#view, at, endLsn, this.#seq);
     const seq = this.#seq;
     const { offset } = this;
     this.#options.large.add({ begin: this.#beginOffset, end: offset, eventCount: seq, endLsn });
@@ -227,7 +228,8 @@ export class Appender {
     if (this.#transaction !== undefined) throw misuse('progress inside a transaction');
     if (endLsn <= this.#end.endLsn) return;
     this.#startSegmentWhenFull();
-    writeProgress(this.#view, this.#reserve(PROGRESS_BYTES), endLsn);
+    const at = this.#reserve(PROGRESS_BYTES);
+    writeProgress(this.#view, at, endLsn);
     this.#publish({ endLsn });
   }
 
@@ -268,7 +270,8 @@ export class Appender {
   }
 
   #abandon(): void {
-    writeRollback(this.#view, this.#reserve(ROLLBACK_BYTES));
+    const at = this.#reserve(ROLLBACK_BYTES);
+    writeRollback(this.#view, at);
     this.#publish({});
   }
 
@@ -309,7 +312,7 @@ export class Appender {
     this.#relation = relation;
   }
 
-  /** Room for a frame of `size` bytes: where it goes in the slab. */
+  /** Room for a frame of `size` bytes: where it goes in the slab, which may be another one than before. */
   #reserve(size: number): number {
     if (this.#at + size > this.#limit) this.#makeRoom(size);
     const at = this.#at;

@@ -19,11 +19,11 @@ import type { DirectoryLock } from './directory-lock.ts';
 import { DiskWriter } from './disk-writer.ts';
 import { type FileSystem, nodeFileSystem } from './file-system.ts';
 import { LargeTransactions } from './large-transactions.ts';
-import { ioError, misuse } from './log-errors.ts';
+import { misuse } from './log-errors.ts';
 import { SegmentReader } from './log-reader.ts';
 import type { RecoveredLog } from './recovery.ts';
-import { segmentsToRemove } from './retention.ts';
 import type { Segment } from './segment-index.ts';
+import { SegmentRemover } from './segment-remover.ts';
 import { SlabPool } from './slab.ts';
 import type { StateFile } from './state-file.ts';
 import { Tail } from './tail.ts';
@@ -33,8 +33,6 @@ import { WakeUp } from './wake-up.ts';
 const SLAB_BYTES = 1024 * 1024;
 const MIN_SLAB_BYTES = 64 * 1024;
 const SLABS_IN_TAIL = 8;
-/** Slabs kept to use again: what the tail gives back while it takes new ones. */
-const FREE_SLABS = 4;
 /** See docs/decisions on the event log's format. */
 const BLOCK_BYTES = 128 * 1024;
 const READ_BYTES = 1024 * 1024;
@@ -44,6 +42,8 @@ export interface LogInternals {
   readonly clock?: Clock | undefined;
   readonly logger?: Logger | undefined;
   readonly fileSystem?: FileSystem | undefined;
+  /** A piece of the tail. */
+  readonly slabBytes?: number | undefined;
   /** A checksum's reach. */
   readonly blockBytes?: number | undefined;
   /** What a reader behind the tail reads at once. */
@@ -65,6 +65,7 @@ export class SegmentedLog implements EventLog {
   readonly #large = new LargeTransactions();
   readonly #appender: Appender;
   readonly #disk: DiskWriter;
+  readonly #remover: SegmentRemover;
   /** More is visible to readers. */
   readonly #moved = new WakeUp();
   /** What `ready()` waits for may have come. */
@@ -73,8 +74,6 @@ export class SegmentedLog implements EventLog {
   readonly #syncedListeners: (() => void)[] = [];
   #waiting: Promise<void> | undefined;
   #first: Position | undefined;
-  #released: Position | undefined;
-  #removing: Promise<number> = Promise.resolve(0);
   #newestSeen: Segment | undefined;
   #closed = false;
 
@@ -91,13 +90,14 @@ export class SegmentedLog implements EventLog {
     this.#fileSystem = fileSystem;
     this.#recovered = recovered;
     const { index, registry, end } = recovered;
-    const slabBytes = Math.min(SLAB_BYTES, Math.max(MIN_SLAB_BYTES, Math.floor(tailBytes / SLABS_IN_TAIL)));
+    const slabBytes = options.slabBytes ?? clamp(tailBytes / SLABS_IN_TAIL, MIN_SLAB_BYTES, SLAB_BYTES);
     this.#tail = new Tail(tailBytes);
     this.#newestSeen = index.last;
     this.#appender = new Appender({
       dir,
       tail: this.#tail,
-      pool: new SlabPool(slabBytes, FREE_SLABS),
+      // What one sync lets go of is what the next group takes.
+      pool: new SlabPool(slabBytes, Math.ceil(options.maxUnsyncedBytes / slabBytes)),
       index,
       registry,
       large: this.#large,
@@ -124,6 +124,18 @@ export class SegmentedLog implements EventLog {
       mayWrite: () => options.lock.assertOwned(),
       onSynced: () => this.#onSynced(),
       onFailure: (failure) => this.#onFailure(failure),
+    });
+    this.#remover = new SegmentRemover({
+      ...this.#options,
+      index,
+      fileSystem,
+      segmentBytes: this.#segmentBytes,
+      end: () => this.#appender.offset,
+      syncedOffset: () => this.#disk.synced.offset,
+      onRemoved: async () => {
+        this.#first = await this.#peekFirst();
+        this.#eased.wake();
+      },
     });
   }
 
@@ -256,13 +268,12 @@ export class SegmentedLog implements EventLog {
     this.#first = undefined;
     // From here on a new start drops what is left of the old log by itself.
     await this.#disk.sync();
-    await this.#unlink(old);
+    await this.#remover.unlink(old);
     this.#eased.wake();
   }
 
   releaseBelow(position: Position): Promise<number> {
-    this.#released = position;
-    return this.#removeReleased();
+    return this.#remover.release(position);
   }
 
   async close(): Promise<void> {
@@ -270,7 +281,7 @@ export class SegmentedLog implements EventLog {
     this.#closed = true;
     const { state, lock, logger } = this.#options;
     for (const reader of this.#readers) await reader.close();
-    await this.#removing.catch(() => {});
+    await this.#remover.close();
     await this.#disk.close();
     this.#eased.wake();
     if (this.failed === undefined) {
@@ -302,7 +313,7 @@ export class SegmentedLog implements EventLog {
       if (this.failed !== undefined) throw this.failed;
       // The block being written may be all that is unsynced: nobody else would call for a sync.
       this.#disk.appended();
-      if (this.full) this.#removeInBackground();
+      if (this.full) this.#remover.removeInBackground();
       await this.#eased.wait();
     }
   }
@@ -320,7 +331,7 @@ export class SegmentedLog implements EventLog {
     const newest = this.#recovered.index.last;
     if (newest !== this.#newestSeen) {
       this.#newestSeen = newest;
-      this.#removeInBackground();
+      this.#remover.removeInBackground();
     }
     this.#eased.wake();
     for (const listener of this.#syncedListeners) listener();
@@ -338,55 +349,6 @@ export class SegmentedLog implements EventLog {
     this.#disk.stop(error);
   }
 
-  #removeInBackground(): void {
-    this.#removeReleased().catch((error: unknown) => {
-      this.#options.logger.warn({ err: error }, 'old segments of the event log could not be removed');
-    });
-  }
-
-  /** One removal after the other. */
-  #removeReleased(): Promise<number> {
-    this.#removing = this.#removing.catch(() => 0).then(() => this.#remove());
-    return this.#removing;
-  }
-
-  async #remove(): Promise<number> {
-    const { index } = this.#recovered;
-    const { retainAgeMs, retainBytes, limitBytes, clock } = this.#options;
-    if (this.#released === undefined || this.#closed) return 0;
-    const onDisk = this.#disk.synced.offset;
-    const count = segmentsToRemove({
-      segments: index.all.filter((segment) => segment.base <= onDisk),
-      end: this.#appender.offset,
-      released: this.#released,
-      nowMs: clock.nowMs(),
-      retainAgeMs,
-      retainBytes,
-      limitBytes,
-      roomBytes: this.#segmentBytes,
-    });
-    if (count === 0) return 0;
-    const removed = index.removeFirst(count);
-    const freed = (index.first as Segment).base - (removed[0] as Segment).base;
-    await this.#unlink(removed);
-    this.#first = await this.#peekFirst();
-    this.#eased.wake();
-    this.#options.logger.debug({ segments: count, bytes: freed }, 'removed old segments of the event log');
-    return freed;
-  }
-
-  /** The oldest first: what a crash leaves is a log without a gap. */
-  async #unlink(segments: readonly Segment[]): Promise<void> {
-    for (const { path } of segments) {
-      await this.#fileSystem.unlink(path).catch((error: unknown) => {
-        throw ioError('remove', path, error);
-      });
-    }
-    await this.#fileSystem.fsyncDir(this.#options.dir).catch((error: unknown) => {
-      throw ioError('sync', this.#options.dir, error);
-    });
-  }
-
   async #peekFirst(): Promise<Position | undefined> {
     const reader = this.read(undefined, 'The log') as SegmentReader;
     try {
@@ -395,4 +357,8 @@ export class SegmentedLog implements EventLog {
       await reader.close();
     }
   }
+}
+
+function clamp(value: number, min: number, max: number): number {
+  return Math.floor(Math.min(max, Math.max(min, value)));
 }
