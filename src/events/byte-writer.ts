@@ -49,6 +49,12 @@ export class ByteWriter {
     this.length += end - start;
   }
 
+  /** A whole array that is known beforehand, such as a piece of an envelope: one memory copy, whatever its length. */
+  piece(source: Uint8Array): void {
+    this.reserve(source.length).set(source, this.length);
+    this.length += source.length;
+  }
+
   /** A view of what has been written since `from`; valid until the next write. */
   view(from = 0): Buffer {
     return this.buffer.subarray(from, this.length);

@@ -1,5 +1,5 @@
 import { TailraceError } from '../../errors/tailrace-error.ts';
-import type { EventView } from '../change-event.ts';
+import type { ColumnState, EventView } from '../change-event.ts';
 import { formatPosition } from '../position.ts';
 import { UnwritableValue } from '../values/value-writer.ts';
 
@@ -13,13 +13,29 @@ export function rowError(thrown: unknown, event: EventView, column: number): unk
   });
 }
 
-/** A column that an id, a key or a template needs and the event does not hold. */
-export function missingColumn(event: EventView, column: number, purpose: string, why: string): TailraceError {
+/** Why an event cannot give a column's value, as the end of a sentence. */
+const WHY = {
+  null: 'is null',
+  unchanged: 'is an unchanged TOAST value that the server did not send',
+  'not-captured': 'was not sent by the server',
+  absent: 'is not in the event',
+} as const;
+
+/** A column that a key or a template needs and the event has no value of. */
+export function missingColumn(
+  event: EventView,
+  column: number,
+  purpose: string,
+  state: Exclude<ColumnState, 'value'>,
+): TailraceError {
   const { schema, table } = event.relation;
   return new TailraceError({
     code: 'E_UNSUPPORTED_ROW',
-    message: `${columnName(event, column)} is part of ${purpose} and ${why}.`,
-    fix: `ALTER TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table)} REPLICA IDENTITY FULL;`,
+    message: `${columnName(event, column)} is part of ${purpose} and ${WHY[state]}.`,
+    fix:
+      state === 'null'
+        ? 'Use columns that are never null.'
+        : `ALTER TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table)} REPLICA IDENTITY FULL;`,
   });
 }
 

@@ -22,13 +22,21 @@ export interface RowMember {
 interface CompiledMember extends RowMember {
   /** `,"name":` */
   readonly prefix: Buffer;
+  readonly nullMember: Buffer;
+  readonly unavailableMember: Buffer | undefined;
 }
 
 function compile(members: readonly RowMember[]): readonly CompiledMember[] {
-  return members.map((member) => ({
-    ...member,
-    prefix: Buffer.concat([Buffer.from(','), member.name, Buffer.from(':')]),
-  }));
+  return members.map((member) => {
+    const prefix = Buffer.concat([Buffer.from(','), member.name, Buffer.from(':')]);
+    const { unavailable } = member;
+    return {
+      ...member,
+      prefix,
+      nullMember: Buffer.concat([prefix, Buffer.from('null')]),
+      unavailableMember: unavailable === undefined ? undefined : Buffer.concat([prefix, unavailable]),
+    };
+  });
 }
 
 /** `null` writes a column that the old image does not hold as null; `omit` leaves it out. */
@@ -61,13 +69,13 @@ export class RowWriter {
           out.bytes(member.prefix);
           member.write(event.bytes, event.start, event.end, out);
         } else if (state === 'null') {
-          writeConstant(member.prefix, NULL, out);
+          out.piece(member.nullMember);
         } else if (state === 'unchanged') {
-          if (member.unavailable !== undefined) writeConstant(member.prefix, member.unavailable, out);
+          if (member.unavailableMember !== undefined) out.piece(member.unavailableMember);
           else if (member.required === true) throw unchangedRequired();
           else unchanged?.push(column);
         } else if (this.#missing === 'null') {
-          writeConstant(member.prefix, NULL, out);
+          out.piece(member.nullMember);
         }
       }
     } catch (error) {
@@ -76,13 +84,6 @@ export class RowWriter {
     }
     closeObject(from, out);
   }
-}
-
-const NULL = Buffer.from('null');
-
-function writeConstant(prefix: Buffer, value: Buffer, out: ByteWriter): void {
-  out.bytes(prefix);
-  out.bytes(value);
 }
 
 /** Every member was written with a comma before it: the first comma becomes the opening brace. */
@@ -120,9 +121,9 @@ export class KeyWriter {
           out.bytes(member.prefix);
           member.write(event.bytes, event.start, event.end, out);
         } else if (state === 'null') {
-          writeConstant(member.prefix, NULL, out);
+          out.piece(member.nullMember);
         } else {
-          throw missingColumn(event, column, 'the event key', 'was not sent by the server');
+          throw missingColumn(event, column, 'the event key', state);
         }
       }
     } catch (error) {

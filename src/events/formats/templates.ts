@@ -25,20 +25,13 @@ export function compileTextTemplate(template: string, relation: Relation): TextT
         else {
           const state = event.column(side, piece);
           if (state === 'value') text += event.text();
-          else throw missingColumn(event, piece, purpose, WHY[state]);
+          else throw missingColumn(event, piece, purpose, state);
         }
       }
       return text;
     },
   };
 }
-
-const WHY = {
-  null: 'is null',
-  unchanged: 'is an unchanged TOAST value that was not sent',
-  'not-captured': 'was not sent by the server',
-  absent: 'is not in the event',
-};
 
 function columnOf(template: string, name: string, relation: Relation): number {
   const column = relation.columns.findIndex((candidate) => candidate.name === name && candidate.captured);

@@ -2,6 +2,7 @@ import type { ByteWriter } from '../byte-writer.ts';
 import type { DateTimeFields } from './date-time.ts';
 import { writeInteger, writePadded } from './integers.ts';
 
+const ZERO = 0x30;
 const PLUS = 0x2b;
 const MINUS = 0x2d;
 const POINT = 0x2e;
@@ -18,22 +19,34 @@ export function writeIsoDate(fields: DateTimeFields, out: ByteWriter): void {
   if (year > 9999 || year < -9999) writeInteger(out, Math.abs(year));
   else writePadded(out, Math.abs(year), 4);
   const buffer = out.reserve(6);
-  buffer[out.length++] = MINUS;
-  writePadded(out, fields.month, 2);
-  out.byte(MINUS);
-  writePadded(out, fields.day, 2);
+  const at = out.length;
+  buffer[at] = MINUS;
+  putTwoDigits(buffer, at + 1, fields.month);
+  buffer[at + 3] = MINUS;
+  putTwoDigits(buffer, at + 4, fields.day);
+  out.length = at + 6;
 }
 
 /** ISO 8601 time of day; 24:00:00 stays that. */
 export function writeIsoTime(fields: DateTimeFields, fraction: Fraction, out: ByteWriter): void {
-  const minutes = Math.floor(fields.secondOfDay / 60);
-  const hours = Math.floor(minutes / 60);
-  writePadded(out, hours, 2);
-  out.byte(COLON);
-  writePadded(out, minutes - hours * 60, 2);
-  out.byte(COLON);
-  writePadded(out, fields.secondOfDay - minutes * 60, 2);
+  const second = fields.secondOfDay;
+  const minutes = (second / 60) | 0;
+  const hours = (minutes / 60) | 0;
+  const buffer = out.reserve(8);
+  const at = out.length;
+  putTwoDigits(buffer, at, hours);
+  buffer[at + 2] = COLON;
+  putTwoDigits(buffer, at + 3, minutes - hours * 60);
+  buffer[at + 5] = COLON;
+  putTwoDigits(buffer, at + 6, second - minutes * 60);
+  out.length = at + 8;
   writeFraction(fields.micros, fraction, out);
+}
+
+function putTwoDigits(buffer: Buffer, at: number, value: number): void {
+  const tens = (value / 10) | 0;
+  buffer[at] = ZERO + tens;
+  buffer[at + 1] = ZERO + value - tens * 10;
 }
 
 export function writeFraction(micros: number, fraction: Fraction, out: ByteWriter): void {
@@ -47,7 +60,7 @@ export function writeFraction(micros: number, fraction: Fraction, out: ByteWrite
     }
   } else {
     if (digits === 0) return;
-    value = Math.floor(micros / 10 ** (6 - digits));
+    if (digits < 6) value = Math.floor(micros / 10 ** (6 - digits));
   }
   out.byte(POINT);
   writePadded(out, value, digits);

@@ -113,7 +113,7 @@ export class DebeziumRecordEncoder implements RecordEncoder {
     }
     if (this.#key === undefined) return false;
     const from = out.length;
-    if (this.#keyPrefix !== undefined) out.bytes(this.#keyPrefix);
+    if (this.#keyPrefix !== undefined) out.piece(this.#keyPrefix);
     try {
       this.#key.write(event, keySide(event, this.#part(event, part)), out);
     } catch (error) {
@@ -129,7 +129,7 @@ export class DebeziumRecordEncoder implements RecordEncoder {
     if (kind === 'tombstone') return false;
     const from = out.length;
     const prefix = event.op === 'message' ? this.#messagePrefix : this.#valuePrefix;
-    if (prefix !== undefined) out.bytes(prefix);
+    if (prefix !== undefined) out.piece(prefix);
     try {
       if (event.op === 'message') this.#message(event, out);
       else this.#envelope(event, kind, out);
@@ -161,25 +161,25 @@ export class DebeziumRecordEncoder implements RecordEncoder {
 
   #envelope(event: EventView, part: Part, out: ByteWriter): void {
     if (event.op === 'truncate') {
-      out.bytes(BEFORE_NULL);
-      out.bytes(NULL_SOURCE);
+      out.piece(BEFORE_NULL);
+      out.piece(NULL_SOURCE);
     } else if (event.op === 'delete' || part === 'delete-old') {
-      out.bytes(BEFORE);
+      out.piece(BEFORE);
       this.#before.write(event, 'before', out);
-      out.bytes(AFTER_NULL_SOURCE);
+      out.piece(AFTER_NULL_SOURCE);
     } else {
       if (event.op === 'update' && event.beforeImage !== 'none' && part === 'change') {
-        out.bytes(BEFORE);
+        out.piece(BEFORE);
         this.#before.write(event, 'before', out);
-        out.bytes(AFTER);
+        out.piece(AFTER);
       } else {
-        out.bytes(BEFORE_NULL);
+        out.piece(BEFORE_NULL);
       }
       this.#after.write(event, 'after', out);
-      out.bytes(SOURCE);
+      out.piece(SOURCE);
     }
     this.#source.write(event, out);
-    out.bytes(OP[operation(event, part)]);
+    out.piece(OP[operation(event, part)]);
     this.#clock.write(out);
   }
 
@@ -199,7 +199,7 @@ export class DebeziumRecordEncoder implements RecordEncoder {
   }
 
   #messageKey(event: EventView, out: ByteWriter): void {
-    if (this.#messageKeyPrefix !== undefined) out.bytes(this.#messageKeyPrefix);
+    if (this.#messageKeyPrefix !== undefined) out.piece(this.#messageKeyPrefix);
     out.ascii('{"prefix":');
     out.bytes(jacksonBytes(event.message.prefix));
     out.byte(CLOSE_BRACE);

@@ -49,6 +49,8 @@ export const SOURCE_SCHEMA: ConnectSchema = {
   version: 1,
 };
 
+const NONE = Buffer.alloc(0);
+
 /**
  * Writes `source`. What all events of a transaction share is composed once and copied.
  *
@@ -60,9 +62,10 @@ export class SourceBlock {
   readonly #afterSnapshot: Buffer;
   readonly #tableAndTxId: Buffer;
   /** Of the transaction last written: up to the event's LSN in `sequence`, up to `lsn`, up to `seq`. */
-  readonly #head = new ByteWriter(512);
-  readonly #middle = new ByteWriter(512);
-  readonly #tail = new ByteWriter(256);
+  #head: Buffer = NONE;
+  #middle: Buffer = NONE;
+  #tail: Buffer = NONE;
+  readonly #composed = new ByteWriter(1024);
   #commitLsn: Lsn = -1n;
   #kind: Kind = 'change';
 
@@ -81,14 +84,14 @@ export class SourceBlock {
   write(event: EventView, out: ByteWriter): void {
     const kind = kindOf(event);
     if (event.commitLsn !== this.#commitLsn || kind !== this.#kind) this.#compose(event, kind);
-    out.bytes(this.#head.buffer, 0, this.#head.length);
+    out.piece(this.#head);
     if (kind !== 'read') {
       const lsn = event.walLsn;
       writeLsn(out, lsn);
-      out.bytes(this.#middle.buffer, 0, this.#middle.length);
+      out.piece(this.#middle);
       writeLsn(out, lsn);
     }
-    out.bytes(this.#tail.buffer, 0, this.#tail.length);
+    out.piece(this.#tail);
     writeInteger(out, event.seq);
     out.byte(0x7d);
   }
@@ -96,45 +99,42 @@ export class SourceBlock {
   #compose(event: EventView, kind: Kind): void {
     const { commitTimeUs, xid, commitLsn, origin } = event.transaction;
     const micros = Number(commitTimeUs);
-    const head = this.#head;
-    head.reset();
-    head.bytes(this.#beforeTime);
-    writeInteger(head, Math.floor(micros / 1000));
-    head.ascii(kind === 'read' ? ',"snapshot":"incremental"' : ',"snapshot":"false"');
-    head.bytes(this.#afterSnapshot);
-    writeLsn(head, commitLsn);
-    head.ascii('\\",\\"');
+    const text = this.#composed;
+    text.reset();
+    text.bytes(this.#beforeTime);
+    writeInteger(text, Math.floor(micros / 1000));
+    text.ascii(kind === 'read' ? ',"snapshot":"incremental"' : ',"snapshot":"false"');
+    text.bytes(this.#afterSnapshot);
+    writeLsn(text, commitLsn);
+    text.ascii('\\",\\"');
+    // A row read from the table has no WAL record: it stands at its position alone.
+    if (kind === 'read') writeLsn(text, commitLsn);
+    const headEnd = text.length;
 
-    const middle = this.#middle;
-    middle.reset();
-    middle.ascii('\\"]","ts_us":');
-    writeInteger(middle, micros);
-    middle.ascii(',"ts_ns":');
-    writeInteger(middle, micros);
-    middle.ascii('000');
-    middle.bytes(this.#tableAndTxId);
-    if (kind === 'change') writeInteger(middle, xid);
-    else middle.ascii('null');
-    middle.ascii(',"lsn":');
+    text.ascii('\\"]","ts_us":');
+    writeInteger(text, micros);
+    text.ascii(',"ts_ns":');
+    writeInteger(text, micros);
+    text.ascii('000');
+    text.bytes(this.#tableAndTxId);
+    if (kind === 'change') writeInteger(text, xid);
+    else text.ascii('null');
+    text.ascii(kind === 'read' ? ',"lsn":null' : ',"lsn":');
+    const middleEnd = text.length;
 
-    if (kind === 'read') {
-      // A row read from the table has no WAL record: it stands at its position alone.
-      writeLsn(head, commitLsn);
-      head.bytes(middle.buffer, 0, middle.length);
-      head.ascii('null');
-    }
-
-    const tail = this.#tail;
-    tail.reset();
-    tail.ascii(',"xmin":null,"origin":');
-    if (origin === undefined) tail.ascii('null,"origin_lsn":null');
+    text.ascii(',"xmin":null,"origin":');
+    if (origin === undefined) text.ascii('null,"origin_lsn":null');
     else {
-      tail.bytes(jacksonBytes(origin.name));
-      tail.ascii(`,"origin_lsn":${origin.commitLsn}`);
+      text.bytes(jacksonBytes(origin.name));
+      text.ascii(`,"origin_lsn":${origin.commitLsn}`);
     }
-    tail.ascii(',"commit_lsn":');
-    writeLsn(tail, commitLsn);
-    tail.ascii(',"seq":');
+    text.ascii(',"commit_lsn":');
+    writeLsn(text, commitLsn);
+    text.ascii(',"seq":');
+
+    this.#head = text.buffer.subarray(0, kind === 'read' ? middleEnd : headEnd);
+    this.#middle = text.buffer.subarray(headEnd, middleEnd);
+    this.#tail = text.buffer.subarray(middleEnd, text.length);
     this.#commitLsn = commitLsn;
     this.#kind = kind;
   }

@@ -6,6 +6,7 @@ export class WallClock {
   readonly #nowMs: () => number;
   readonly #text = new ByteWriter(128);
   #ms = Number.NaN;
+  #piece: Buffer = this.#text.view();
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
@@ -23,7 +24,8 @@ export class WallClock {
       text.ascii('000,"ts_ns":');
       writeInteger(text, ms);
       text.ascii('000000}');
+      this.#piece = text.view();
     }
-    out.bytes(this.#text.buffer, 0, this.#text.length);
+    out.piece(this.#piece);
   }
 }
