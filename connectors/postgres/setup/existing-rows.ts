@@ -66,5 +66,5 @@ async function readableTables(
 /** ONLY: the rows of tables that inherit are those tables' own. */
 function countStatement({ oid, partitioned, ...name }: ReadableTable): string {
   const from = `${partitioned ? '' : 'ONLY '}${sqlTable(name)}`;
-  return `SELECT ${oid}::oid AS oid, (SELECT count(*)::int FROM (SELECT FROM ${from} LIMIT ${COUNT_LIMIT + 1}) AS some) AS rows`;
+  return `SELECT ${oid}::oid AS oid, (SELECT count(*)::int FROM (SELECT FROM ${from} LIMIT ${COUNT_LIMIT + 1}) AS seen) AS rows`;
 }
