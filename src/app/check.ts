@@ -26,7 +26,7 @@ export interface PlacedFinding extends Finding {
 /** Connects to everything and changes nothing; everything that would stop the pipeline, with what mends it. */
 export async function* checkPipeline(options: CheckOptions): AsyncGenerator<PlacedFinding> {
   const { config, clock, signal } = options;
-  const source = createSource({ config, logger: silentLogger, clock });
+  const source = createSource({ config, logger: silentLogger, metrics: noMetrics, clock });
   try {
     let failed = false;
     for await (const finding of guarded(source.check(signal))) {

@@ -58,7 +58,7 @@ export class Runtime implements AsyncDisposable {
     this.#log = log;
     this.#metrics = metrics;
     this.#lanes = lanes;
-    this.#source = createSource({ config, logger, clock: this.#clock });
+    this.#source = createSource({ config, logger, metrics, clock: this.#clock });
     this.#pipeline = new Pipeline({
       name: config.pipeline,
       slotName: slotNameOf(config),

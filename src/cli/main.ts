@@ -62,6 +62,12 @@ program
   .description('print the JSON Schema of the configuration file, for editors')
   .action(schema);
 
+// `tailrace schema | head` is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
 try {
   await program.parseAsync(process.argv);
 } catch (thrown) {

@@ -60,7 +60,7 @@ function findingsOf<T>(issue: z.core.$ZodIssue, input: ValidateInput<T>): Config
 
 function retype(value: unknown, issues: readonly z.core.$ZodIssue[]): unknown {
   let changed: unknown;
-  for (const issue of issues) {
+  for (const issue of issues.flatMap(withAlternatives)) {
     if (issue.code !== 'invalid_type' || issue.path.length === 0) continue;
     const text = valueAt(value, issue.path);
     if (typeof text !== 'string') continue;
@@ -76,6 +76,13 @@ function retype(value: unknown, issues: readonly z.core.$ZodIssue[]): unknown {
     parent[issue.path.at(-1) as PropertyKey] = typed;
   }
   return changed;
+}
+
+/** An issue, and those of a union's alternatives, with paths from the same root. */
+function withAlternatives(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const inner = issue.errors.flat().map((below) => ({ ...below, path: [...issue.path, ...below.path] }));
+  return [issue, ...inner.flatMap(withAlternatives)];
 }
 
 function numberOf(text: string): number | undefined {

@@ -113,6 +113,7 @@ describe('references', () => {
       GOOD.replace('{ url: "${DATABASE_URL}" }', '{ port: "${PORT}", manage: "${MANAGE:-false}" }'),
     );
     expect(config.source).toMatchObject({ port: 6432, manage: false });
+    expect(load(`${GOOD}admin: { port: "\${PORT}" }\n`).admin).toMatchObject({ port: 6432 });
   });
 
   test('have defaults, also for empty variables; $${ stands for itself', () => {

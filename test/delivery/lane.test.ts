@@ -257,7 +257,7 @@ describe('a poison event', () => {
         sink: 'search',
         table: 'public.orders',
         op: 'insert',
-        ...{ reason: rejection.reason },
+        reason: rejection.reason,
         event: { columns: ['id'], after: ['8'] },
       }),
     ]);
