@@ -53,7 +53,7 @@ export class KafkaSink implements Sink<KafkaRoute> {
     relation: Relation,
     signal: AbortSignal,
   ): Promise<KafkaRoute> {
-    const { options, where, id } = mapping;
+    const { options, where } = mapping;
     const name = this.#names.nameFor(options.topic, relation, where);
     const encoder = createRecordEncoder(options, relation, {
       topicPrefix: this.#context.pipeline,
@@ -63,7 +63,10 @@ export class KafkaSink implements Sink<KafkaRoute> {
       nowMs: () => this.#context.clock.nowMs(),
     });
     const keyless = relation.key.length === 0;
-    const topic = await this.#ready.topics.use({ name, who: `${id} (${where})`, keyless }, signal);
+    const topic = await this.#ready.topics.use(
+      { name, who: `table ${relation.schema}.${relation.table} (${where})`, keyless },
+      signal,
+    );
     return new KafkaRoute(topic, encoder);
   }
 

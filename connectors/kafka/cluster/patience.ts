@@ -6,6 +6,8 @@ import { isFailure } from './failure.ts';
 const PACE = { initialMs: 2, maxMs: 500 };
 /** Between a commit and the next transaction the coordinator says "busy" until its markers are written: look again at once, not later and later. */
 const BUSY_PACE = { initialMs: 1, maxMs: 20 };
+/** A new topic is known to every broker within this; one that has been deleted never is. */
+const MISSING_PATIENCE_MS = 1500;
 
 export interface Patience {
   readonly clock: Clock;
@@ -21,14 +23,15 @@ export async function patiently<T>(
   { clock, patienceMs, signal }: Patience,
   attempt: () => Promise<T>,
 ): Promise<T> {
-  const untilMs = clock.monotonicMs() + patienceMs;
+  const startMs = clock.monotonicMs();
   for (let tries = 0; ; tries++) {
     signal.throwIfAborted();
     try {
       return await abortable(attempt(), signal);
     } catch (thrown) {
       if (!isFailure(thrown, 'unavailable', 'missing', 'busy')) throw thrown;
-      if (clock.monotonicMs() >= untilMs) throw thrown;
+      const limitMs = thrown.kind === 'missing' ? Math.min(patienceMs, MISSING_PATIENCE_MS) : patienceMs;
+      if (clock.monotonicMs() - startMs >= limitMs) throw thrown;
       await clock.sleep(backoffMs(tries, thrown.kind === 'busy' ? BUSY_PACE : PACE), signal);
     }
   }

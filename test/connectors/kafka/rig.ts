@@ -15,7 +15,7 @@ import { BrokerConnection } from '../../../connectors/kafka/kafkajs/broker-conne
 import { brokerAddress } from '../../../connectors/kafka/kafkajs/connection-settings.ts';
 import { libraryLogger } from '../../../connectors/kafka/kafkajs/library-logger.ts';
 import { FETCH } from '../../../connectors/kafka/wire/apis.ts';
-import { systemClock } from '../../../src/clock.ts';
+import { type Clock, systemClock } from '../../../src/clock.ts';
 import { retry } from '../../../src/delivery/retry.ts';
 import type { Mapping, Sink, SinkContext, WriteResult } from '../../../src/delivery/sink.ts';
 import type { TailraceError } from '../../../src/errors/tailrace-error.ts';
@@ -97,13 +97,15 @@ export class KafkaRig {
 
   async batch(script: EventScript, options: Omit<BatchOptions<KafkaRoute>, 'routes'> = {}) {
     for (const { relation: table } of script.events) {
-      if (!this.#routes.has(table.version)) this.#routes.set(table.version, [await this.route(table)]);
+      if (!this.#routes.has(table.version)) await this.route(table);
     }
     return script.batch<KafkaRoute>({ ...options, routes: (table) => this.#routes.get(table.version) ?? [] });
   }
 
   async route(table: Relation): Promise<KafkaRoute> {
-    return this.#patiently(async () => this.sink.prepare(this.mapping, table, this.signal));
+    const route = await this.#patiently(async () => this.sink.prepare(this.mapping, table, this.signal));
+    this.#routes.set(table.version, [route]);
+    return route;
   }
 
   async flush(): Promise<Checkpoint | undefined> {
@@ -157,5 +159,22 @@ export async function batchCodecs(
     return codecs;
   } finally {
     cluster.close();
+  }
+}
+
+/** The system's clock, ahead of its time. */
+export class MovableClock implements Clock {
+  aheadMs = 0;
+
+  nowMs(): number {
+    return systemClock.nowMs();
+  }
+
+  monotonicMs(): number {
+    return systemClock.monotonicMs() + this.aheadMs;
+  }
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return systemClock.sleep(ms, signal);
   }
 }
