@@ -1,5 +1,5 @@
 import { TailraceError } from '../../errors/tailrace-error.ts';
-import type { ColumnState, EventView } from '../change-event.ts';
+import type { EventView } from '../change-event.ts';
 import { formatPosition } from '../position.ts';
 import { UnwritableValue } from '../values/value-writer.ts';
 
@@ -13,30 +13,23 @@ export function rowError(thrown: unknown, event: EventView, column: number): unk
   });
 }
 
-/** Why an event cannot give a column's value, as the end of a sentence. */
-const WHY = {
-  null: 'is null',
-  unchanged: 'is an unchanged TOAST value that the server did not send',
-  'not-captured': 'was not sent by the server',
-  absent: 'is not in the event',
-} as const;
-
-/** A column that a key or a template needs and the event has no value of. */
+/** A column that a key or a template needs and the event has no value of; `why` ends the sentence. */
 export function missingColumn(
   event: EventView,
   column: number,
   purpose: string,
-  state: Exclude<ColumnState, 'value'>,
+  why: string,
+  fix: string = fullIdentity(event),
 ): TailraceError {
-  const { schema, table } = event.relation;
   return new TailraceError({
     code: 'E_UNSUPPORTED_ROW',
-    message: `${columnName(event, column)} is part of ${purpose} and ${WHY[state]}.`,
-    fix:
-      state === 'null'
-        ? 'Use columns that are never null.'
-        : `ALTER TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table)} REPLICA IDENTITY FULL;`,
+    message: `${columnName(event, column)} is part of ${purpose} and ${why}.`,
+    fix,
   });
+}
+
+function fullIdentity({ relation: { schema, table } }: EventView): string {
+  return `ALTER TABLE ${quoteIdentifier(schema)}.${quoteIdentifier(table)} REPLICA IDENTITY FULL;`;
 }
 
 function columnName(event: EventView, column: number): string {

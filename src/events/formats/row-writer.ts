@@ -123,7 +123,7 @@ export class KeyWriter {
         } else if (state === 'null') {
           out.piece(member.nullMember);
         } else {
-          throw missingColumn(event, column, 'the event key', state);
+          throw missingColumn(event, column, 'the event key', 'was not sent by the server');
         }
       }
     } catch (error) {

@@ -25,13 +25,22 @@ export function compileTextTemplate(template: string, relation: Relation): TextT
         else {
           const state = event.column(side, piece);
           if (state === 'value') text += event.text();
-          else throw missingColumn(event, piece, purpose, state);
+          else if (state === 'null') throw missingColumn(event, piece, purpose, 'is null', NEVER_NULL);
+          else throw missingColumn(event, piece, purpose, WHY[state]);
         }
       }
       return text;
     },
   };
 }
+
+const NEVER_NULL = 'Use columns that are never null.';
+
+const WHY = {
+  unchanged: 'is an unchanged TOAST value that was not sent',
+  'not-captured': 'was not sent by the server',
+  absent: 'is not in the event',
+};
 
 function columnOf(template: string, name: string, relation: Relation): number {
   const column = relation.columns.findIndex((candidate) => candidate.name === name && candidate.captured);
