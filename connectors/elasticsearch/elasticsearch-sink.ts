@@ -1,6 +1,6 @@
 import type { Mapping, Sink, SinkBatch, SinkContext, WriteResult } from '../../src/delivery/sink.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
-import { type Checkpoint } from '../../src/events/position.ts';
+import type { Checkpoint } from '../../src/events/position.ts';
 import type { Relation } from '../../src/events/relation.ts';
 import { BulkLimits } from './bulk/bulk-limits.ts';
 import { BulkSender } from './bulk/bulk-sender.ts';
@@ -115,12 +115,12 @@ export class ElasticsearchSink implements Sink<ElasticsearchRoute> {
     return { accepted: batch.to, rejected: [] };
   }
 
-  /** Stores the end of the last whole transaction: in the middle of one, pieces of it may still be held back here. */
+  /** Stores the end of the last whole transaction. */
   async flush(signal: AbortSignal): Promise<Checkpoint | undefined> {
     const { writes, position, destinations } = this.#open;
+    const { storable } = writes;
     await destinations.verify(signal);
-    const { accepted } = writes;
-    if (accepted !== undefined && isWhole(accepted)) await position.advance(accepted, signal);
+    if (storable !== undefined) await position.advance(storable, signal);
     return position.checkpoint;
   }
 
@@ -143,9 +143,4 @@ export class ElasticsearchSink implements Sink<ElasticsearchRoute> {
     }
     return this.#opened;
   }
-}
-
-/** A checkpoint in the middle of a transaction still has the end of the one before. */
-function isWhole({ position, endLsn }: Checkpoint): boolean {
-  return endLsn > position.commitLsn;
 }

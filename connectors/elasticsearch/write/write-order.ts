@@ -19,6 +19,7 @@ export class WriteOrder {
   /** The newest write, also when it has finished: the next one takes over what it carries on. */
   #last: WriteJob | undefined;
   #accepted: Checkpoint | undefined;
+  #storable: Checkpoint | undefined;
 
   constructor(tools: WriteTools) {
     this.#tools = tools;
@@ -27,6 +28,11 @@ export class WriteOrder {
   /** End of what is in the indices without a gap. */
   get accepted(): Checkpoint | undefined {
     return this.#accepted;
+  }
+
+  /** The last of them that is the end of a transaction: in the middle of one, operations may still be carried on here. */
+  get storable(): Checkpoint | undefined {
+    return this.#storable;
   }
 
   /** The write of a batch: the one begun when the same batch is given again, a new one in its place for a batch that ends there too. */
@@ -68,8 +74,17 @@ export class WriteOrder {
     if (slot === undefined) return;
     slot.finished = true;
     job.finish();
-    while (this.#slots[0]?.finished === true) this.#accepted = this.#slots.shift()?.job.to;
+    for (let first = this.#slots[0]; first?.finished === true; first = this.#slots[0]) {
+      this.#slots.shift();
+      this.#accepted = first.job.to;
+      if (isWhole(first.job.to)) this.#storable = first.job.to;
+    }
   }
+}
+
+/** A checkpoint in the middle of a transaction still has the end of the one before. */
+function isWhole({ position, endLsn }: Checkpoint): boolean {
+  return endLsn > position.commitLsn;
 }
 
 function sameEnd(a: Checkpoint, b: Checkpoint): boolean {
