@@ -274,10 +274,11 @@ export class TransactionDecoder {
         start,
       );
     }
+    // First: the log may tell its listeners at once that it has the transaction.
+    this.#progress = maxLsn(this.#progress, commit.endLsn);
     if (open.replayed) this.#replayed += 1;
     if (open.written) this.#into.commit(commit.endLsn);
     this.#open = undefined;
-    this.#progress = maxLsn(this.#progress, commit.endLsn);
   }
 
   #origin(origin: OriginMessage, start: number): undefined {

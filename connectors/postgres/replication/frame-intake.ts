@@ -63,7 +63,7 @@ export class FrameIntake {
 
   /** End of what was received, in order and whole. */
   get received(): Lsn {
-    return this.#received;
+    return maxLsn(this.#received, this.#decoder.progress);
   }
 
   /** The furthest end of WAL heard of. */
@@ -211,7 +211,11 @@ export class FrameIntake {
 
   #fail(error: unknown): void {
     if (this.#stopped) return;
-    this.stop();
+    try {
+      this.stop();
+    } catch {
+      // A log that is broken may refuse the rollback as well; what broke it first is the news.
+    }
     this.#options.onFailed(asTailraceError(error));
   }
 }

@@ -235,6 +235,38 @@ test('a transaction without events is progress, told in the end also when nothin
   expect(harness.log.transactions).toEqual([]);
 });
 
+test('who is told by the log that it has a transaction finds it received', async () => {
+  const harness = new Harness();
+  harness.begin(0x100n);
+  harness.data(RELATION);
+  harness.lookUps[0]?.resolve(DEFINITION);
+  await harness.settle();
+  const received: bigint[] = [];
+  harness.log.onSynced(() => received.push(harness.intake.received));
+  harness.insert('1');
+  harness.commit(0x100n);
+  harness.keepalive(0x200n);
+  expect(received).toEqual([0x110n, 0x200n]);
+});
+
+test('a log that breaks at the commit and refuses the rollback is one failure', async () => {
+  const harness = new Harness();
+  harness.begin(0x100n);
+  harness.data(RELATION);
+  harness.lookUps[0]?.resolve(DEFINITION);
+  await harness.settle();
+  harness.log.commit = () => {
+    throw new RangeError('broken');
+  };
+  harness.log.rollback = () => {
+    throw new RangeError('still broken');
+  };
+  harness.insert('1');
+  harness.commit(0x100n);
+  harness.keepalive(0x200n);
+  expect(harness.failures).toMatchObject([{ message: 'broken' }]);
+});
+
 test('back-pressure holds the socket until the log is ready', async () => {
   const harness = new Harness();
   harness.log.close();
