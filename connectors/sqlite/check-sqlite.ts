@@ -13,7 +13,7 @@ import { translateError } from './sqlite-errors.ts';
 export async function* checkSqlite(
   input: CheckInput<SqliteConfig, SqliteMapping>,
 ): AsyncGenerator<Finding, void, undefined> {
-  yield await checkFile(resolve(input.config.path));
+  yield await checkFile(resolve(input.context.baseDir, input.config.path));
   const sources = new Map<string, string>();
   for (const { mapping, relation } of input.tables) {
     const name = compileDestinationTemplate(mapping.options.table, input.context)(relation);

@@ -39,7 +39,7 @@ export class SqliteSink implements Sink<SqliteRoute> {
   constructor(config: SqliteConfig, context: SinkContext) {
     this.#config = config;
     this.#context = context;
-    this.#path = resolve(config.path);
+    this.#path = resolve(context.baseDir, config.path);
   }
 
   async open(): Promise<Checkpoint | undefined> {
