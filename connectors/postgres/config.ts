@@ -74,9 +74,14 @@ const ssl = z.strictObject({
     }),
 });
 
-const port = z.union([z.int().min(1).max(65_535), z.string().regex(/^\d{1,5}(,\d{1,5})*$/)], {
-  error: 'expected a port between 1 and 65535, or several with commas, one for each host',
-});
+const PORT_SHAPE = 'expected a port between 1 and 65535, or several with commas, one for each host';
+const port = z.union(
+  [
+    z.int({ error: PORT_SHAPE }).min(1, { error: PORT_SHAPE }).max(65_535, { error: PORT_SHAPE }),
+    z.string().regex(/^\d{1,5}(,\d{1,5})*$/, { error: PORT_SHAPE }),
+  ],
+  { error: PORT_SHAPE },
+);
 
 const options = z.strictObject({
   url: z
@@ -169,7 +174,7 @@ const options = z.strictObject({
     }),
   heartbeat: z
     .strictObject({
-      interval: timer.meta({ description: 'How often.', examples: ['10s'] }),
+      interval: timer.meta({ description: 'How often.' }),
     })
     .optional()
     .meta({
@@ -192,16 +197,13 @@ const options = z.strictObject({
     .meta({
       description:
         'How much WAL the server may have to keep for a slow sink under confirm: auto. At most half of max_slot_wal_keep_size is used.',
-      examples: ['1GiB'],
     }),
   slot_create_timeout: timer.prefault('2m').meta({
     description:
       'How long creating the slot may wait for transactions that were open before it. After that the error names their processes.',
-    examples: ['2m'],
   }),
   connect_timeout: timer.optional().meta({
     description: 'For each address. Default: PGCONNECT_TIMEOUT or 10s.',
-    examples: ['10s'],
   }),
 });
 

@@ -11,22 +11,25 @@ const BYTE_SIZE_SHAPE =
   'expected a size: a whole number and a unit of 1024, such as 512KiB, 64MiB or 1GiB (not KB, MB or GB)';
 
 /** A length of time in YAML (`10s`), milliseconds in the code. */
-export const duration = z
-  .codec(
-    z.string({ error: DURATION_SHAPE }).regex(DURATION, { error: DURATION_SHAPE }),
-    z.number().int().nonnegative(),
-    { decode: (text) => scale(text, DURATION, MILLISECONDS), encode: formatDuration },
-  )
-  .meta({ examples: ['10s', '5m', '7d'] });
+export const duration = z.codec(
+  z
+    .string({ error: DURATION_SHAPE })
+    .regex(DURATION, { error: DURATION_SHAPE })
+    // Here and not on the codec: examples of what is written, not of what is made of it.
+    .meta({ examples: ['10s', '5m', '7d'] }),
+  z.number().int().nonnegative(),
+  { decode: (text) => scale(text, DURATION, MILLISECONDS), encode: formatDuration },
+);
 
 /** A number of bytes in YAML (`1GiB`), a number in the code. */
-export const byteSize = z
-  .codec(
-    z.string({ error: BYTE_SIZE_SHAPE }).regex(BYTE_SIZE, { error: BYTE_SIZE_SHAPE }),
-    z.number().int().nonnegative(),
-    { decode: (text) => scale(text, BYTE_SIZE, BYTES), encode: formatByteSize },
-  )
-  .meta({ examples: ['64MiB', '1GiB'] });
+export const byteSize = z.codec(
+  z
+    .string({ error: BYTE_SIZE_SHAPE })
+    .regex(BYTE_SIZE, { error: BYTE_SIZE_SHAPE })
+    .meta({ examples: ['64MiB', '1GiB'] }),
+  z.number().int().nonnegative(),
+  { decode: (text) => scale(text, BYTE_SIZE, BYTES), encode: formatByteSize },
+);
 
 /** The shortest exact spelling that {@link duration} reads back. */
 export function formatDuration(ms: number): string {

@@ -9,14 +9,13 @@ import {
   type HostAddress,
   isSocketDirectory,
 } from './connection-settings.ts';
+import { endClient } from './end-client.ts';
 import { openClient } from './open-client.ts';
 import { lookUpPassword } from './password-file.ts';
 import { applicationName, serverOptions } from './session-parameters.ts';
 import { sessionMismatch } from './target-session.ts';
 import { tlsOptions } from './tls-options.ts';
 import { translateError } from './translate-error.ts';
-
-export { translateError } from './translate-error.ts';
 
 export interface ConnectOptions {
   /** A word for application_name: `stream`, `catalog`, `check`. */
@@ -42,7 +41,7 @@ export async function chooseHost(
   options: ConnectOptions,
 ): Promise<HostAddress> {
   const { client, host } = await connectToHost(settings, options);
-  await client.end();
+  await endClient(client);
   return host;
 }
 
@@ -120,7 +119,7 @@ async function tryAddress(
     });
     const mismatch = sessionMismatch(parameters, wanted);
     if (mismatch === undefined) return { client, host };
-    await client.end();
+    await endClient(client);
     return new TailraceError({
       code: 'E_CONNECT',
       message: `${describeHost(host)} is not used: ${mismatch}, and target_session_attrs is ${settings.targetSessionAttrs}.`,

@@ -1,7 +1,12 @@
 import type { Client, QueryResultRow } from 'pg';
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { connect } from './connect.ts';
 import { type ConnectionSettings, describeHost } from './connection-settings.ts';
+import { endClient } from './end-client.ts';
 import { translateError } from './translate-error.ts';
+
+/** Past statement_timeout the server should have answered, one way or the other. */
+const DEADLINE_MS = 75_000;
 
 export interface SqlSessionOptions {
   readonly settings: ConnectionSettings;
@@ -48,10 +53,12 @@ export class SqlSession implements AsyncDisposable {
   }
 
   async #run<R extends QueryResultRow>({ sql, params, doing, signal }: Statement): Promise<R[]> {
+    signal.throwIfAborted();
     const client = await this.#connected(signal);
     // Cancelling needs another connection; giving this one up ends the statement as well.
     const abort = (): void => void client.connection.stream.destroy();
     signal.addEventListener('abort', abort, { once: true });
+    const timer = setTimeout(() => client.connection.stream.destroy(silent(doing, client)), DEADLINE_MS);
     try {
       // Without parameters the simple protocol is used, which may hold several statements.
       const { rows } = await (params === undefined
@@ -59,10 +66,13 @@ export class SqlSession implements AsyncDisposable {
         : client.query<R>(sql, [...params]));
       return rows;
     } catch (error) {
-      if (client.connection.stream.destroyed) this.#client = undefined;
+      const translated = translateError(error, `${doing} at ${describeHost(client)}`);
+      // pg answers nothing more on a client that has met a connection error, whatever its socket is doing.
+      if (translated.code === 'E_CONNECT') client.connection.stream.destroy();
       signal.throwIfAborted();
-      throw translateError(error, `${doing} at ${describeHost(client)}`);
+      throw translated;
     } finally {
+      clearTimeout(timer);
       signal.removeEventListener('abort', abort);
     }
   }
@@ -76,6 +86,14 @@ export class SqlSession implements AsyncDisposable {
   async #drop(): Promise<void> {
     const client = this.#client;
     this.#client = undefined;
-    await client?.end();
+    if (client !== undefined) await endClient(client);
   }
+}
+
+function silent(doing: string, client: Client): TailraceError {
+  return new TailraceError({
+    code: 'E_CONNECT',
+    message: `${doing} at ${describeHost(client)}: no answer within ${DEADLINE_MS} ms.`,
+    retriable: true,
+  });
 }

@@ -3,6 +3,7 @@ import { parseLsn } from '../../../src/events/lsn.ts';
 import type { SlotFacts, SourceFacts } from '../../../src/pipeline/source.ts';
 import { connect } from '../connection/connect.ts';
 import { type ConnectionSettings, describeHost } from '../connection/connection-settings.ts';
+import { endClient } from '../connection/end-client.ts';
 import { sqlText } from '../connection/quoting.ts';
 import { translateError } from '../connection/translate-error.ts';
 
@@ -22,7 +23,7 @@ export async function inspectSource({ settings, slot, signal }: InspectOptions):
   } catch (error) {
     throw translateError(error, `Inspecting ${describeHost(client)}`);
   } finally {
-    await client.end();
+    await endClient(client);
   }
 }
 

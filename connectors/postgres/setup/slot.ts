@@ -3,6 +3,7 @@ import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { type Lsn, parseLsn } from '../../../src/events/lsn.ts';
 import { connect } from '../connection/connect.ts';
 import { type ConnectionSettings, describeHost } from '../connection/connection-settings.ts';
+import { endClient } from '../connection/end-client.ts';
 import { replicationName, sqlName, sqlText } from '../connection/quoting.ts';
 import { translateError } from '../connection/translate-error.ts';
 
@@ -44,7 +45,7 @@ export async function createSlot({ settings, slot, timeoutMs, signal }: CreateSl
     signal.throwIfAborted();
     throw explainCreation(error, doing);
   } finally {
-    await walsender.end();
+    await endClient(walsender);
   }
 }
 
@@ -65,7 +66,7 @@ export async function dropSlot({
     }
     throw translateError(error, `Dropping the replication slot ${slot} at ${describeHost(client)}`);
   } finally {
-    await client.end();
+    await endClient(client);
   }
 }
 
@@ -112,7 +113,7 @@ async function endCreation(
     await creating.catch(() => {});
     return blockers;
   } finally {
-    await client.end();
+    await endClient(client);
   }
 }
 
