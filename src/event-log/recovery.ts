@@ -157,7 +157,7 @@ interface ScanOptions extends RecoveryOptions {
 /** Goes through the whole blocks of the last segment; returns the log offset where they end. */
 async function scanBlocks(options: ScanOptions): Promise<number> {
   const { file, last, size, scan } = options;
-  const pool = new SlabPool(READ_BYTES, 1);
+  const pool = new SlabPool(Math.min(READ_BYTES, size), 1);
   const to = last.base + size;
   let at = firstFrameOf(last);
   while (at < to) {
@@ -187,8 +187,9 @@ async function scanBlocks(options: ScanOptions): Promise<number> {
  * reach the disk in any order, so whole ones behind it prove nothing by themselves.
  */
 async function assertTorn({ file, last, size }: ScanOptions, at: number): Promise<void> {
-  const pool = new SlabPool(READ_BYTES, 1);
-  const window = Buffer.alloc(READ_BYTES);
+  const windowBytes = Math.min(READ_BYTES, size);
+  const pool = new SlabPool(windowBytes, 1);
+  const window = Buffer.alloc(windowBytes);
   let from = at + 1 - last.base;
   while (from + BLOCK_HEADER_BYTES <= size) {
     const got = await readFully(file, window, Math.min(window.length, size - from), from);

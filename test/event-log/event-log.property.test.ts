@@ -10,9 +10,9 @@ import {
   lineOf,
   linesOf,
   MiB,
-  payloadOf,
   messageBody,
   messageLine,
+  payloadOf,
   type SentTransaction,
   TestDirectory,
 } from './log-fixture.ts';
@@ -177,6 +177,8 @@ class Consumer {
     this.checkHeld();
     await this.#reader?.close();
     this.#reader = undefined;
+    // A restart may have to give again progress that was seen before it was on disk.
+    this.endLsn = 0n;
   }
 
   async drain(log: EventLog, endLsn: Lsn): Promise<void> {

@@ -282,6 +282,7 @@ export async function readUntil(
 ): Promise<Seen> {
   const lines: string[] = [];
   let to: Checkpoint | undefined;
+  if (endLsn === 0n) return { lines, to };
   const reader = log.read(after, 'test');
   try {
     while (to === undefined || to.endLsn < endLsn) {
