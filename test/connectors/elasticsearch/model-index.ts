@@ -31,7 +31,7 @@ export function readBulk(body: Buffer): readonly BulkOperation[] {
       index: meta._index,
       id: meta._id,
       version: BigInt(meta.version),
-      source: action === 'index' ? (lines[++i] as string) : undefined,
+      source: action === 'index' ? lines[++i] : undefined,
     });
   }
   return operations;
