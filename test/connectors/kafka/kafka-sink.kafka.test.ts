@@ -4,7 +4,15 @@ import { murmur2, partitionOf } from '../../../connectors/kafka/produce/murmur2.
 import { silentLogger } from '../../../src/observe/logger.ts';
 import { createTestTopics, type TestTopics } from '../../support/kafka.ts';
 import { EventScript, relation } from '../batch-builder.ts';
-import { batchCodecs, KafkaRig, MovableClock, orders, type RigOptions } from './rig.ts';
+import {
+  batchCodecs,
+  createTopic,
+  KafkaRig,
+  MovableClock,
+  orders,
+  type RigOptions,
+  readCommitted,
+} from './rig.ts';
 
 let topics: TestTopics;
 beforeEach(async () => {
@@ -122,7 +130,7 @@ describe.each([false, true])('the position (exactly_once: %s)', (exactlyOnce) =>
     }
     await using sink = rig({ config });
     expect(await sink.open()).toEqual(script.end);
-    expect(await topics.read(topics.name('public.orders'))).toHaveLength(1);
+    expect(await readCommitted(topics, topics.name('public.orders'), 1)).toHaveLength(1);
   });
 
   test('of another database is refused', async () => {
@@ -146,7 +154,7 @@ describe.each([false, true])('the position (exactly_once: %s)', (exactlyOnce) =>
     const script = new EventScript();
     script.transaction((tx) => tx.insert(orders, { id: '1', note: 'a' }));
     const positions = topics.name('positions');
-    await topics.create('positions', {
+    await createTopic(topics, 'positions', {
       numPartitions: 1,
       configEntries: [{ name: 'cleanup.policy', value: 'compact' }],
     });
@@ -175,7 +183,7 @@ describe.each([false, true])('the position (exactly_once: %s)', (exactlyOnce) =>
   });
 
   test('cannot be kept in a topic that forgets', async () => {
-    await topics.create('positions', { configEntries: [{ name: 'cleanup.policy', value: 'delete' }] });
+    await createTopic(topics, 'positions', { configEntries: [{ name: 'cleanup.policy', value: 'delete' }] });
     await using sink = rig({ config });
     await expect(sink.open()).rejects.toMatchObject({
       code: 'E_SINK_CONFIG',
@@ -215,7 +223,7 @@ describe('topics', () => {
   });
 
   test('that are missing are named with the command that creates them', async () => {
-    await topics.create('positions', { configEntries: [{ name: 'cleanup.policy', value: 'compact' }] });
+    await createTopic(topics, 'positions', { configEntries: [{ name: 'cleanup.policy', value: 'compact' }] });
     await using sink = rig({ config: { topics: { create: false, partitions: 6, replication_factor: 3 } } });
     await sink.open();
     await expect(sink.route(orders)).rejects.toMatchObject({
@@ -242,7 +250,9 @@ describe('topics', () => {
 
   test('that are compacted are refused for a table without a key', async () => {
     const keyless = relation({ table: 'notes', columns: { text: 'text' } });
-    await topics.create('public.notes', { configEntries: [{ name: 'cleanup.policy', value: 'compact' }] });
+    await createTopic(topics, 'public.notes', {
+      configEntries: [{ name: 'cleanup.policy', value: 'compact' }],
+    });
     await using sink = rig();
     await sink.open();
     await expect(sink.route(keyless)).rejects.toMatchObject({
@@ -261,7 +271,7 @@ describe('topics', () => {
     await topics.admin.deleteTopics({ topics: [topic] });
     script.transaction((tx) => tx.insert(orders, { id: '2', note: 'kept' }));
     await sink.deliver(script);
-    const records = await topics.read(topic);
+    const records = await readCommitted(topics, topic, 1);
     expect(records.map(({ key }) => `${key}`)).toEqual(['{"id":2}']);
   });
 });
@@ -312,7 +322,7 @@ describe('a change of the number of partitions', () => {
       await sink[Symbol.asyncDispose]();
     }
     const partitionsOf = new Map<string, Set<number>>();
-    for (const { key, partition } of await topics.read(topic)) {
+    for (const { key, partition } of await readCommitted(topics, topic, 80)) {
       partitionsOf.set(`${key}`, (partitionsOf.get(`${key}`) ?? new Set()).add(partition));
     }
     return { partitionsOf, warnings };

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { ConfigResourceTypes } from 'kafkajs';
+import { ConfigResourceTypes, type KafkaJSProtocolError } from 'kafkajs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { createTestTopics, type TestTopics } from '../../support/kafka.ts';
+import { createTestTopics, type TestTopics, type TopicRecord } from '../../support/kafka.ts';
+import { waitFor } from '../../support/wait.ts';
 import { EventScript, relation } from '../batch-builder.ts';
-import { KafkaRig, orders } from './rig.ts';
+import { createTopic, KafkaRig, orders, readCommitted } from './rig.ts';
 
 let topics: TestTopics;
 beforeEach(async () => {
@@ -23,21 +24,40 @@ const rig = (config: Record<string, unknown>, mapping: Record<string, unknown> =
     mapping: { topic: '{pipeline}.all', format: 'plain', ...mapping },
   });
 
-const setTopic = async (topic: string, name: string, value: string): Promise<void> => {
+/** Changes a setting behind the sink's back, and waits until the broker refuses the probe because of it. */
+const setTopic = async (
+  topic: string,
+  setting: { name: string; value: string },
+  probe: { key: string | null; value: string },
+): Promise<void> => {
   await topics.admin.alterConfigs({
     validateOnly: false,
-    resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries: [{ name, value }] }],
+    resources: [{ type: ConfigResourceTypes.TOPIC, name: topic, configEntries: [setting] }],
   });
+  const producer = topics.kafka.producer({ retry: { retries: 0 } });
+  await producer.connect();
+  await waitFor(async () => {
+    try {
+      await producer.send({ topic, messages: [probe] });
+      return false;
+    } catch (error) {
+      return ['MESSAGE_TOO_LARGE', 'INVALID_RECORD'].includes((error as KafkaJSProtocolError).type);
+    }
+  });
+  await producer.disconnect();
 };
 
-const idsOf = (records: Awaited<ReturnType<TestTopics['read']>>): number[] =>
+/** Of our records, not of probes. */
+const idsOf = (records: readonly TopicRecord[]): number[] =>
   records.map(({ value }) => Number((JSON.parse(`${value}`) as { id: number }).id)).sort((a, b) => a - b);
+
+const isOurs = ({ value }: TopicRecord): boolean => `${value}`.startsWith('{');
 
 describe.each([false, true])('exactly_once: %s', (exactlyOnce) => {
   const base = { exactly_once: exactlyOnce, topics: { partitions: 3 } };
 
   test('a record above the limit of its topic is refused with its size, without asking the broker', async () => {
-    const topic = await topics.create('all', {
+    const topic = await createTopic(topics, 'all', {
       numPartitions: 3,
       configEntries: [{ name: 'max.message.bytes', value: '20000' }],
     });
@@ -60,16 +80,22 @@ describe.each([false, true])('exactly_once: %s', (exactlyOnce) => {
     expect(rejected[0]?.detail).toMatch(/the record has 250\d\d bytes/);
     expect(accepted).toEqual(script.end);
     await sink.flush();
-    expect(idsOf(await topics.read(topic))).toEqual([...Array(30).keys()].filter((id) => id !== 17));
+    expect(idsOf(await readCommitted(topics, topic, 29, isOurs))).toEqual(
+      [...Array(30).keys()].filter((id) => id !== 17),
+    );
   });
 
   test('a record the broker finds too large is singled out; the others of its batch arrive in order', async () => {
-    const topic = await topics.create('all', { numPartitions: 3 });
+    const topic = await createTopic(topics, 'all', { numPartitions: 3 });
     await using sink = rig(base);
     await sink.open();
     await sink.route(orders);
     // Behind our back: what we know of the topic says it would fit.
-    await setTopic(topic, 'max.message.bytes', '9000');
+    await setTopic(
+      topic,
+      { name: 'max.message.bytes', value: '9000' },
+      { key: 'probe', value: 'x'.repeat(10_000) },
+    );
     const script = new EventScript();
     for (let id = 0; id < 60; id++) {
       script.transaction((tx) =>
@@ -79,7 +105,7 @@ describe.each([false, true])('exactly_once: %s', (exactlyOnce) => {
     const { rejected } = await sink.deliver(script);
     expect(rejected).toMatchObject([{ item: 41, reason: 'RECORD_TOO_LARGE' }]);
     await sink.flush();
-    const records = await topics.read(topic);
+    const records = await readCommitted(topics, topic, 59, isOurs);
     expect(idsOf(records)).toEqual([...Array(60).keys()].filter((id) => id !== 41));
     for (const ones of Map.groupBy(records, ({ partition }) => partition).values()) {
       const ids = ones.map(({ key }) => Number(/\d+/.exec(`${key}`)?.[0]));
@@ -88,31 +114,28 @@ describe.each([false, true])('exactly_once: %s', (exactlyOnce) => {
   });
 
   test('with compression only the broker knows: a record that compresses well passes', async () => {
-    const topic = await topics.create('all', {
+    const topic = await createTopic(topics, 'all', {
       configEntries: [{ name: 'max.message.bytes', value: '9000' }],
     });
     await using sink = rig({ ...base, compression: 'zstd' });
     await sink.open();
     const script = new EventScript();
-    const noise = Array.from({ length: 30_000 }, (_, i) => ((i * 2_654_435_761) >>> 7) % 36).map((n) =>
-      n.toString(36),
-    );
     script.transaction((tx) => tx.insert(orders, { id: '1', note: 'x'.repeat(100_000) }));
     script.transaction((tx) => tx.insert(orders, { id: '2', note: randomBytes(30_000).toString('base64') }));
     const { rejected } = await sink.deliver(script);
     expect(rejected).toMatchObject([{ item: 1, reason: 'RECORD_TOO_LARGE' }]);
     await sink.flush();
-    expect(idsOf(await topics.read(topic))).toEqual([1]);
+    expect(idsOf(await readCommitted(topics, topic, 1, isOurs))).toEqual([1]);
   });
 
   test('records the broker finds invalid are singled out', async () => {
-    const topic = await topics.create('all', { numPartitions: 1 });
+    const topic = await createTopic(topics, 'all', { numPartitions: 1 });
     await using sink = rig(base);
     await sink.open();
     await sink.route(orders);
     await sink.route(notes);
     // From now on it takes no record without a key.
-    await setTopic(topic, 'cleanup.policy', 'compact');
+    await setTopic(topic, { name: 'cleanup.policy', value: 'compact' }, { key: null, value: 'probe' });
     const script = new EventScript();
     script.transaction((tx) => {
       for (let id = 0; id < 20; id++) {
@@ -127,7 +150,9 @@ describe.each([false, true])('exactly_once: %s', (exactlyOnce) => {
       [17, 'INVALID_RECORD'],
     ]);
     await sink.flush();
-    expect(idsOf(await topics.read(topic))).toEqual([...Array(20).keys()].filter((id) => id % 7 !== 3));
+    expect(idsOf(await readCommitted(topics, topic, 17, isOurs))).toEqual(
+      [...Array(20).keys()].filter((id) => id % 7 !== 3),
+    );
   });
 });
 
@@ -141,7 +166,9 @@ test('max_record_bytes is a limit of its own', async () => {
 });
 
 test('with exactly_once nothing of a batch is visible until it is known what becomes of its refused records', async () => {
-  const topic = await topics.create('all', { configEntries: [{ name: 'max.message.bytes', value: '9000' }] });
+  const topic = await createTopic(topics, 'all', {
+    configEntries: [{ name: 'max.message.bytes', value: '9000' }],
+  });
   const script = new EventScript();
   for (const note of ['small', 'x'.repeat(20_000), 'small again']) {
     script.transaction((tx) => tx.insert(orders, { id: `${note.length}`, note }));
@@ -162,5 +189,5 @@ test('with exactly_once nothing of a batch is visible until it is known what bec
   expect(await topics.read(topic)).toEqual([]);
   // The lane has put the refused one aside and goes on.
   expect(await sink.flush()).toEqual(script.end);
-  expect(await topics.read(topic)).toHaveLength(2);
+  expect(await readCommitted(topics, topic, 2, isOurs)).toHaveLength(2);
 });

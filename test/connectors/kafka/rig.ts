@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
-import kafkajs from 'kafkajs';
+import kafkajs, { type ITopicConfig } from 'kafkajs';
 import { Cluster } from '../../../connectors/kafka/cluster/cluster.ts';
 import {
   type KafkaConfig,
@@ -22,6 +22,8 @@ import type { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { Checkpoint } from '../../../src/events/position.ts';
 import type { Relation } from '../../../src/events/relation.ts';
 import { silentLogger } from '../../../src/observe/logger.ts';
+import type { TestTopics, TopicRecord } from '../../support/kafka.ts';
+import { waitFor } from '../../support/wait.ts';
 import { type BatchOptions, type EventScript, mapping, relation, sinkContext } from '../batch-builder.ts';
 
 // So that kafkajs, which reads the topics back, knows zstd.
@@ -177,4 +179,38 @@ export class MovableClock implements Clock {
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return systemClock.sleep(ms, signal);
   }
+}
+
+/** Returns the full name when every partition has a leader. */
+export async function createTopic(
+  topics: TestTopics,
+  topic: string,
+  options: Omit<ITopicConfig, 'topic'> = {},
+): Promise<string> {
+  const name = topics.name(topic);
+  await topics.admin.createTopics({
+    waitForLeaders: false,
+    topics: [{ numPartitions: 1, ...options, topic: name }],
+  });
+  await waitFor(async () => {
+    const { topics: found } = await topics.admin.fetchTopicMetadata({ topics: [name] });
+    return found[0]?.partitions.every(({ leader }) => leader >= 0);
+  });
+  return name;
+}
+
+/** What readers of committed transactions get, once there is as much as expected: a commit is answered before its markers are written. */
+export async function readCommitted(
+  topics: TestTopics,
+  topic: string,
+  count: number,
+  wanted: (record: TopicRecord) => boolean = () => true,
+): Promise<readonly TopicRecord[]> {
+  return waitFor(
+    async () => {
+      const records = (await topics.read(topic)).filter(wanted);
+      return records.length >= count ? records : undefined;
+    },
+    { describe: `${count} committed records in ${topic}` },
+  );
 }
