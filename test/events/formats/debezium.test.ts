@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { ByteWriter } from '../../../src/events/byte-writer.ts';
 import type { EventView } from '../../../src/events/change-event.ts';
 import { debeziumTopicName, sanitizeTopicName } from '../../../src/events/formats/debezium/topic-name.ts';
 import { createRecordEncoder, type FormatOptions } from '../../../src/events/formats/record-format.ts';
@@ -224,6 +225,9 @@ describe('records', () => {
     expect(JSON.parse(record?.value as string).after).toEqual({ qty: 5 });
     const hidden = relationOf({ id: { type: 'int4', key: true }, card: { captured: false } });
     expect(JSON.parse(only(insert(['1', NOT_CAPTURED], hidden)).value as string).after).toEqual({ id: 1 });
+    const body = build.delete({ tag: 'K', values: ['1', NOT_CAPTURED] });
+    const [deleted] = records(eventOf({ op: 'delete', relation: hidden, body }));
+    expect(JSON.parse(deleted?.value as string).before).toEqual({ id: 1 });
   });
 });
 
@@ -365,6 +369,16 @@ describe('what cannot be written is named, and nothing of it is left behind', ()
         fix: 'ALTER TABLE "public"."orders" REPLICA IDENTITY FULL;',
       }),
     );
+  });
+
+  test.each([false, true])('with schemas %s the output ends where it did before', (schemas_enable) => {
+    const relation = relationOf({ at: { type: 'date', key: true }, price: { type: 'numeric' } });
+    const encoder = createRecordEncoder({ format: 'debezium', schemas_enable }, relation, CONTEXT);
+    const out = new ByteWriter(1);
+    out.ascii('kept');
+    expect(() => encoder.key(insert(['no date', null], relation), 0, out)).toThrow();
+    expect(() => encoder.value(insert(['2000-01-01', 'NaN'], relation), 0, out)).toThrow();
+    expect(out.view().toString()).toBe('kept');
   });
 
   test('no row value in the message', () => {

@@ -154,6 +154,15 @@ describe('keyChanged', () => {
     expect(changed('O', ['1', null, null], ['1', null, null])).toBe(false);
   });
 
+  test('one cursor, event after event', () => {
+    const cursor = new FrameEventView();
+    for (const after of ['2', '3', '2', '3']) {
+      const body = build.update({ tag: 'K', values: ['1', '2', null] }, ['1', after, 'x']);
+      const event = eventOf({ op: 'update', relation: pair, body }, cursor);
+      expect([event.keyChanged, event.keyChanged]).toEqual([after === '3', after === '3']);
+    }
+  });
+
   test('a key column outside the replica identity proves nothing', () => {
     const other = relationOf({ id: { key: true, inIdentity: false }, code: { inIdentity: true } });
     expect(changed('K', [null, 'a'], ['1', 'b'], other)).toBe(false);
@@ -210,13 +219,15 @@ describe('bodies that are not what pgoutput documents', () => {
   };
 
   test('a body cut anywhere is E_PROTOCOL', () => {
-    const body = build.update({ tag: 'O', values: ['1', 'a', null] }, ['1', 'b', UNCHANGED]);
-    for (let cut = 0; cut < body.length; cut++) {
-      expect(() => touch('update', body.subarray(0, cut))).toThrow(
-        expect.objectContaining({ code: 'E_PROTOCOL' }),
-      );
+    for (const last of [UNCHANGED, null, 'text'] as const) {
+      const body = build.update({ tag: 'O', values: ['1', 'a', null] }, ['1', 'b', last]);
+      for (let cut = 0; cut < body.length; cut++) {
+        expect(() => touch('update', body.subarray(0, cut))).toThrow(
+          expect.objectContaining({ code: 'E_PROTOCOL' }),
+        );
+      }
+      touch('update', body);
     }
-    touch('update', body);
   });
 
   test('wrong tags, kinds, lengths and too few columns are E_PROTOCOL', () => {

@@ -66,6 +66,25 @@ test('bytes that are not UTF-8 are an error, never U+FFFD', () => {
   expect(invalid).toBeGreaterThan(500);
 });
 
+test('every first and second byte of a sequence is judged as the decoder of Node judges it', () => {
+  const misjudged: string[] = [];
+  for (let first = 0x80; first <= 0xff; first++) {
+    for (let second = 0x70; second <= 0xff; second++) {
+      for (const rest of [[], [0x80], [0xbf, 0xbf], [0x41]]) {
+        const text = Buffer.from([0x41, first, second, ...rest]);
+        let accepted = true;
+        try {
+          jsonOf(writeJsonString, text);
+        } catch {
+          accepted = false;
+        }
+        if (accepted !== isUtf8(text)) misjudged.push(text.toString('hex'));
+      }
+    }
+  }
+  expect(misjudged).toEqual([]);
+});
+
 test('a long value of control characters', () => {
   const value = '\u0000\u0001'.repeat(5000);
   expect(JSON.parse(jsonOf(writeJsonString, value))).toBe(value);

@@ -114,6 +114,7 @@ describe('hstore', () => {
       '"a=>"1"',
       '"a"=>"1',
       '"a"->"1"',
+      '"a"=>"1"; "b"=>"2"',
     ]) {
       expect(() => jsonOf(write, text), text).toThrow(ENCODING);
     }
