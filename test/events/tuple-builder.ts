@@ -2,7 +2,7 @@ import { ByteWriter } from '../../src/events/byte-writer.ts';
 import type { Op, TransactionInfo } from '../../src/events/change-event.ts';
 import type { ColumnType, Relation, RelationColumn, ReplicaIdentity } from '../../src/events/relation.ts';
 import { type FrameEvent, FrameEventView } from '../../src/events/tuple/frame-event-view.ts';
-import { TupleWriter } from '../../src/events/tuple/tuple-writer.ts';
+import { TupleWriter } from './tuple-writer.ts';
 
 export const UNCHANGED = Symbol('unchanged TOAST value');
 export const NOT_CAPTURED = Symbol('not captured');

@@ -1,21 +1,8 @@
 import type { ByteWriter } from '../byte-writer.ts';
-import { unreadable } from './value-writer.ts';
 
 const ZERO = 0x30;
 const MINUS = 0x2d;
 const BILLION = 1_000_000_000;
-
-/** Decimal digits without sign, at most 15 of them. */
-export function readDigits(bytes: Buffer, start: number, end: number, type: string): number {
-  if (start >= end || end - start > 15) throw unreadable(type);
-  let value = 0;
-  for (let i = start; i < end; i++) {
-    const digit = (bytes[i] as number) - ZERO;
-    if (digit < 0 || digit > 9) throw unreadable(type);
-    value = value * 10 + digit;
-  }
-  return value;
-}
 
 /** A safe integer. */
 export function writeInteger(out: ByteWriter, value: number): void {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { ByteWriter } from '../../../src/events/byte-writer.ts';
 import { writeFloat, writeJavaDouble, writeJavaFloat } from '../../../src/events/values/floats.ts';
-import { readDigits, writeInteger, writePadded, writeScaled } from '../../../src/events/values/integers.ts';
+import { writeInteger, writePadded, writeScaled } from '../../../src/events/values/integers.ts';
 import {
   decimalText,
   numericModifier,
@@ -53,16 +53,6 @@ describe('integers', () => {
   test('padding', () => {
     expect(written((out) => writePadded(out, 7, 2))).toBe('07');
     expect(written((out) => writePadded(out, 0, 9))).toBe('000000000');
-  });
-
-  test('digits only', () => {
-    expect(readDigits(Buffer.from('0123'), 0, 4, 'x')).toBe(123);
-    for (const text of ['', '-1', '1 ', '1234567890123456']) {
-      const bytes = Buffer.from(text);
-      expect(() => readDigits(bytes, 0, bytes.length, 'x')).toThrow(
-        expect.objectContaining({ code: 'E_ENCODING' }),
-      );
-    }
   });
 });
 

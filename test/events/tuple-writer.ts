@@ -1,5 +1,5 @@
-import { ByteWriter } from '../byte-writer.ts';
-import { KIND } from './tuple-layout.ts';
+import { ByteWriter } from '../../src/events/byte-writer.ts';
+import { KIND } from '../../src/events/tuple/tuple-layout.ts';
 
 /** Writes TupleData, column by column in table order: `begin`, then one call per column. */
 export class TupleWriter {
