@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors/codes.ts';
+import { TailraceError } from '../errors/tailrace-error.ts';
 import type { LogFacts } from '../event-log/contract.ts';
 import { formatLsn, type Lsn } from '../events/lsn.ts';
 import type { Checkpoint } from '../events/position.ts';
@@ -133,7 +134,16 @@ export function decideStart(input: StartInput): StartDecision {
   };
 }
 
-function foreignIdentity({ facts, log, sinks, slotName }: StartInput): StartDecision | undefined {
+/** Throws E_IDENTITY: asked before sinks are opened, which would each say it in their own words. */
+export function requireSameDatabase(input: StartInput): void {
+  const foreign = foreignIdentity(input);
+  if (foreign === undefined) return;
+  throw new TailraceError({ code: foreign.code, message: foreign.message, fix: foreign.fix });
+}
+
+type Refusal = Extract<StartDecision, { kind: 'refuse' }>;
+
+function foreignIdentity({ facts, log, sinks, slotName }: StartInput): Refusal | undefined {
   const here = databaseIdentity(facts);
   if (log.identity !== undefined && log.identity.database !== here) {
     return refuse(
@@ -172,7 +182,7 @@ function foreignIdentity({ facts, log, sinks, slotName }: StartInput): StartDeci
 function divergence(
   { facts, log }: StartInput,
   positioned: readonly { readonly name: string; readonly checkpoint: Checkpoint }[],
-): StartDecision | undefined {
+): Refusal | undefined {
   const holders = [
     { who: 'the event log', lsn: log.endLsn },
     ...positioned.map((sink) => ({ who: `sink ${sink.name}`, lsn: sink.checkpoint.endLsn })),
@@ -217,7 +227,7 @@ function invalidationRemedy(reason: string | undefined): string {
   }
 }
 
-function refuse(code: ErrorCode, message: string, fix: string): StartDecision {
+function refuse(code: ErrorCode, message: string, fix: string): Refusal {
   return { kind: 'refuse', code, message, fix };
 }
 

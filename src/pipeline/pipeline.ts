@@ -8,7 +8,7 @@ import { BEFORE_ALL, type Checkpoint, comparePositions, type Position } from '..
 import type { Logger } from '../observe/logger.ts';
 import { Acker } from './acker.ts';
 import type { WalBudget } from './confirmable.ts';
-import type { SinkFacts } from './decide-start.ts';
+import { requireSameDatabase, type SinkFacts } from './decide-start.ts';
 import { GatedWriter } from './gated-writer.ts';
 import type { Source, SourceFacts } from './source.ts';
 import { type Start, settleStart } from './startup.ts';
@@ -204,7 +204,11 @@ export class Pipeline {
 
   async #settleStart(signal: AbortSignal, kill: AbortSignal, drain: AbortSignal): Promise<Start> {
     const { source, log, clock, logger, slotName, name } = this.#options;
-    if (this.#lanes.length === 0) await this.#openLanes(await source.inspect(signal), kill, drain);
+    if (this.#lanes.length === 0) {
+      const facts = await source.inspect(signal);
+      requireSameDatabase({ facts, slotName, log: log.facts, sinks: [] });
+      await this.#openLanes(facts, kill, drain);
+    }
     return settleStart({
       source,
       log,
