@@ -3,6 +3,7 @@ import { closest } from '../../../src/config/suggest.ts';
 import { formatTableName, type TableName } from '../../../src/config/table-pattern.ts';
 import { TableRules } from '../../../src/config/table-rules.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
+import { sqlTable } from '../connection/quoting.ts';
 import { entry } from './capture.ts';
 
 /** Something with rows, as {@link LISTING_QUERY} reads it. */
@@ -109,15 +110,15 @@ function unpublishable(rule: TableRule, listed: ListedTable): SelectionProblem[]
   const why = obstacle(listed);
   if (why === undefined) return [];
   const named = rule.pattern.exact !== undefined;
-  // A pattern for tables need not speak of views.
-  if (!named && listed.persistence === 'p') return [];
+  // A pattern for tables need not speak of views, nor of what another session has for itself.
+  if (!named && listed.persistence !== 'u') return [];
   const table = formatTableName(listed);
   return [
     {
       rule,
       level: named ? 'error' : 'warning',
       about: named ? `${entry(rule)} ${why}` : `${entry(rule)} passes over ${table}, which ${why}`,
-      fix: listed.persistence === 'u' ? `ALTER TABLE ${table} SET LOGGED;` : undefined,
+      fix: listed.persistence === 'u' ? `ALTER TABLE ${sqlTable(listed)} SET LOGGED;` : undefined,
     },
   ];
 }
