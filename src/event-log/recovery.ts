@@ -82,7 +82,7 @@ export async function recover(options: RecoveryOptions): Promise<RecoveredLog> {
     return {
       index,
       registry: scan.registry,
-      end: { ...scan.end, offset: end, visible: scan.unfinished ? scan.visible : end },
+      end: { ...scan.end, offset: end, visible: scan.visible },
       unfinished: scan.unfinished,
       described: scan.described,
     };
@@ -241,7 +241,7 @@ class EndScan {
   readonly registry: RelationRegistry;
   readonly described = new Set<number>();
   end: Omit<LogEnd, 'offset' | 'visible'>;
-  /** Log offset behind the last frame outside a transaction. */
+  /** Log offset behind the last frame outside a transaction; where the segment begins when it has none. */
   visible: number;
   unfinished: boolean;
   /** The highest offset that a block knew to be on disk. */

@@ -152,6 +152,15 @@ export function transaction(
   };
 }
 
+/** Transaction `n` of a writer without an end: what it holds follows from its number. */
+export function numbered(n: bigint): SentTransaction {
+  const payloads = Array.from(
+    { length: Number(n % 5n) + 1 },
+    (_, i) => `${n}/${i} ${'.'.repeat(Number(n % 97n))}`,
+  );
+  return transaction(n * 1000n, payloads);
+}
+
 export function begin(log: EventLog, { commitLsn, xid, commitTimeUs, origin }: SentTransaction): void {
   log.begin({ commitLsn, xid, commitTimeUs, origin });
 }
