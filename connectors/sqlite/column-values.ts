@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { LENGTH_ABSENT, LENGTH_NULL, type PackedReader } from './packed-batch.ts';
 import type { Storage } from './storage.ts';
 
@@ -17,7 +18,7 @@ export function readValue(packed: PackedReader, storage: Storage): ColumnValue {
   packed.at = end;
   switch (storage) {
     case 'text':
-      return bytes.utf8Slice(start, end);
+      return text(packed, start, end);
     case 'integer':
       return integer(bytes, start, end);
     case 'boolean':
@@ -28,6 +29,13 @@ export function readValue(packed: PackedReader, storage: Storage): ColumnValue {
       // bytea_output = hex: \x and two digits a byte.
       return Buffer.from(bytes.latin1Slice(start + 2, end), 'hex');
   }
+}
+
+/** A database in SQL_ASCII sends whatever was put in; a replacement character must not pass for it. */
+function text(packed: PackedReader, start: number, end: number): string {
+  const decoded = packed.bytes.utf8Slice(start, end);
+  if (decoded.includes('\uFFFD') && !isUtf8(packed.bytes.subarray(start, end))) packed.hasInvalidText = true;
+  return decoded;
 }
 
 function integer(bytes: Buffer, start: number, end: number): number | bigint {

@@ -33,6 +33,10 @@ const UNCHANGED_TOAST: Refusal = {
     'the row is not in the mirror and the event lacks a large value that it left as it was: a row older than the mirror. ' +
     'REPLICA IDENTITY FULL sends such values',
 };
+const INVALID_TEXT: Refusal = {
+  reason: 'E_ENCODING',
+  detail: 'a text of the row is not valid UTF-8: the database, in SQL_ASCII, does not check it',
+};
 const DUPLICATE_KEY: Refusal = {
   reason: 'duplicate_key',
   detail:
@@ -72,7 +76,8 @@ export class MirrorWriter {
       const operation = packed.operation();
       const target = this.#target(packed.mirror(), notes);
       readOperands(packed, operation, target);
-      const refusal = this.#apply(operation, target);
+      const refusal = packed.hasInvalidText ? INVALID_TEXT : this.#apply(operation, target);
+      packed.hasInvalidText = false;
       if (refusal !== undefined) rejected.push({ item: i, ...refusal });
     }
     return { rejected, notes };

@@ -51,6 +51,8 @@ export function packLength(out: ByteWriter, length: number): void {
 export class PackedReader {
   readonly bytes: Buffer;
   at = 0;
+  /** Set when a text was not UTF-8. */
+  hasInvalidText = false;
 
   constructor(bytes: Buffer) {
     this.bytes = bytes;

@@ -6,13 +6,13 @@ import { MirrorFile } from './mirror-harness.ts';
 import { mirrorContents, sourceContents } from './mirrored-tables.ts';
 
 const writer = new URL('./mirror-writer-process.ts', import.meta.url);
-const TRANSACTIONS = 400;
+const TRANSACTIONS = 250;
 
 test('killed at any moment, it goes on where the file stands and loses and repeats nothing', async () => {
   const seed = Math.floor(Math.random() * 2 ** 31);
   const moments = fc.sample(
     fc.record({ lines: fc.integer({ min: 0, max: 40 }), ms: fc.integer({ min: 0, max: 6 }) }),
-    { seed, numRuns: 8 },
+    { seed, numRuns: 6 },
   );
   await using file = new MirrorFile();
   const args = [file.path, String(seed), String(TRANSACTIONS)];
