@@ -54,8 +54,10 @@ export class Destinations {
       fields: tableFields(relation, options.mappings),
       options,
     };
-    const state = await this.#ensure(plan, relation, signal);
-    await addFields(this.#options.client, { plan, state, fields: missingFields(plan, state) }, signal);
+    const state = await this.#look(plan, relation, signal);
+    const missing = missingFields(plan, state);
+    await this.#claim(plan, { state, relation }, signal);
+    await addFields(this.#options.client, { plan, state, fields: missing }, signal);
     this.#users.set(name, { mapping, relation });
     return route;
   }
@@ -76,24 +78,39 @@ export class Destinations {
     this.#touched.clear();
   }
 
-  async #ensure(plan: IndexPlan, relation: Relation, signal: AbortSignal): Promise<IndexState> {
+  /** The index, made if need be, once it is certain that it is ours or can be. */
+  async #look(plan: IndexPlan, relation: Relation, signal: AbortSignal): Promise<IndexState> {
     const { client, position } = this.#options;
     const owned = position.indices.find(({ name }) => name === plan.name);
     let state = await indexState(client, plan.name, signal);
     if (state === undefined) {
-      if (owned !== undefined) throw gone(plan.name, 'is gone');
+      // Without a checkpoint everything is delivered anyway.
+      if (owned !== undefined && position.checkpoint !== undefined) throw gone(plan.name, 'is gone');
       state = await createIndex(client, plan, signal);
     }
-    if (owned === undefined) await this.#requireFree(plan, signal);
+    const replaced = owned !== undefined && owned.uuid !== state.uuid;
+    if (owned === undefined || (replaced && position.checkpoint === undefined)) {
+      await this.#requireFree(plan, signal);
+    } else if (replaced) await this.#requireCopy(plan, state, signal);
     else if (owned.table !== plan.table && owned.oid !== relation.oid) {
       if ((await countDocuments(client, plan.name, signal)) > 0) {
         throw foreign(plan, `it holds rows of ${owned.table}`);
       }
-    } else if (owned.uuid !== state.uuid) await this.#requireMoved(plan, state, signal);
-    if (owned?.uuid !== state.uuid || owned.table !== plan.table || owned.oid !== relation.oid) {
-      await position.own({ name: plan.name, uuid: state.uuid, table: plan.table, oid: relation.oid }, signal);
     }
     return state;
+  }
+
+  /** Says in the position document that the index is ours, before the first write. */
+  async #claim(
+    plan: IndexPlan,
+    { state, relation }: { readonly state: IndexState; readonly relation: Relation },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { position } = this.#options;
+    const wanted = { name: plan.name, uuid: state.uuid, table: plan.table, oid: relation.oid };
+    const owned = position.indices.find(({ name }) => name === plan.name);
+    if (owned?.uuid === wanted.uuid && owned.table === wanted.table && owned.oid === wanted.oid) return;
+    await position.own(wanted, signal);
   }
 
   /** An index that is not ours yet must be empty and nobody else's. */
@@ -101,14 +118,19 @@ export class Destinations {
     const { client, positionsIndex, pipeline, sink } = this.#options;
     const owner = await ownerOf(client, positionsIndex, { index: plan.name, pipeline, sink }, signal);
     if (owner !== undefined) {
-      throw foreign(plan, `${owner.pipeline}/${owner.sink} writes ${owner.table} to it`);
+      const id = encodeURIComponent(`${owner.pipeline}/${owner.sink}`);
+      throw foreign(
+        plan,
+        `${owner.pipeline}/${owner.sink} writes ${owner.table} to it`,
+        `Choose another index in the mapping; or, when that sink is no more: DELETE /${positionsIndex}/_doc/${id}`,
+      );
     }
     const count = await countDocuments(client, plan.name, signal);
     if (count > 0) throw foreign(plan, `it holds ${count} documents, and this sink has never written to it`);
   }
 
   /** Behind an alias an index may be replaced by a copy of it; anything else has lost what was written. */
-  async #requireMoved(plan: IndexPlan, state: IndexState, signal: AbortSignal): Promise<void> {
+  async #requireCopy(plan: IndexPlan, state: IndexState, signal: AbortSignal): Promise<void> {
     const { client, logger } = this.#options;
     const count = state.isAlias ? await countDocuments(client, plan.name, signal) : 0;
     if (count === 0) throw gone(plan.name, 'has been replaced by another one of the same name');
@@ -136,11 +158,15 @@ export class Destinations {
   }
 }
 
-function foreign(plan: IndexPlan, why: string): TailraceError {
+function foreign(
+  plan: IndexPlan,
+  why: string,
+  fix = `Choose another index in the mapping; or, when nobody needs what it holds: DELETE /${plan.name}`,
+): TailraceError {
   return new TailraceError({
     code: 'E_SINK_FOREIGN',
     message: `The index ${plan.name} for ${plan.table} is not this sink's: ${why}.`,
-    fix: `Choose another index in the mapping; or, when nobody needs what it holds: DELETE /${plan.name}`,
+    fix,
   });
 }
 
