@@ -168,6 +168,7 @@ export class ExactlyOnce implements Delivery {
       if (session !== undefined) await this.#commit(session.producer, to, signal);
     } catch (thrown) {
       const error = await this.#spoil(thrown, 'commit a transaction of which records were refused', signal);
+      if (error.code === 'E_FENCED') throw error;
       // The lane has given the batch away: only reading the log again from the stored position brings it back.
       throw new TailraceError({
         code: error.code,

@@ -14,7 +14,7 @@ import type { KafkaRoute } from '../../../connectors/kafka/kafka-route.ts';
 import { BrokerConnection } from '../../../connectors/kafka/kafkajs/broker-connection.ts';
 import { brokerAddress } from '../../../connectors/kafka/kafkajs/connection-settings.ts';
 import { libraryLogger } from '../../../connectors/kafka/kafkajs/library-logger.ts';
-import { FETCH } from '../../../connectors/kafka/wire/apis.ts';
+import { FETCH, LIST_OFFSETS } from '../../../connectors/kafka/wire/apis.ts';
 import { type Clock, systemClock } from '../../../src/clock.ts';
 import { retry } from '../../../src/delivery/retry.ts';
 import type { Mapping, Sink, SinkContext, WriteResult } from '../../../src/delivery/sink.ts';
@@ -138,6 +138,31 @@ export async function batchCodecs(
   topic: string,
   partition: number,
 ): Promise<readonly number[]> {
+  return withCluster(brokers, async (cluster) => {
+    const leader = (await cluster.leaders(topic))[partition] ?? -1;
+    const request = { topic, partition, offset: 0n, maxWaitMs: 0, maxBytes: 16 * 1024 * 1024 };
+    const { records } = await (await cluster.node(leader)).request(FETCH, request);
+    const codecs: number[] = [];
+    for (let at = 0; at + 12 < records.length; at += 12 + records.readInt32BE(at + 8)) {
+      codecs.push(records.readInt16BE(at + 21) & 0x07);
+    }
+    return codecs;
+  });
+}
+
+/** Records in a topic's partitions, committed or not. */
+export async function writtenRecords(brokers: readonly string[], topic: string): Promise<number> {
+  return withCluster(brokers, async (cluster) => {
+    let count = 0;
+    for (const [partition, leader] of (await cluster.leaders(topic)).entries()) {
+      const connection = await cluster.node(leader);
+      count += Number((await connection.request(LIST_OFFSETS, { topic, partition, timestamp: -1n })).offset);
+    }
+    return count;
+  });
+}
+
+async function withCluster<T>(brokers: readonly string[], use: (cluster: Cluster) => Promise<T>): Promise<T> {
   const settings = {
     clientId: 'tailrace-tests',
     tls: undefined,
@@ -151,14 +176,7 @@ export async function batchCodecs(
     openConnection: (address) => new BrokerConnection(address, settings),
   });
   try {
-    const leader = (await cluster.leaders(topic))[partition] ?? -1;
-    const request = { topic, partition, offset: 0n, maxWaitMs: 0, maxBytes: 16 * 1024 * 1024 };
-    const { records } = await (await cluster.node(leader)).request(FETCH, request);
-    const codecs: number[] = [];
-    for (let at = 0; at + 12 < records.length; at += 12 + records.readInt32BE(at + 8)) {
-      codecs.push(records.readInt16BE(at + 21) & 0x07);
-    }
-    return codecs;
+    return await use(cluster);
   } finally {
     cluster.close();
   }
