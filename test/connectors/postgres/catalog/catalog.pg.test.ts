@@ -332,11 +332,8 @@ test('columns that are left out are marked, in the stream too', async () => {
   const captured = ({ columns }: RelationDefinition) =>
     columns.filter((column) => column.captured).map(({ name }) => name);
   const tables = await catalog.tables(signal);
-  expect(tables.map(({ definition }) => [definition.table, ...captured(definition)]).sort()).toEqual([
-    ['t', 'id', 'name'],
-    ['u', 'id'],
-    ['w', 'id'],
-  ]);
+  const left = tables.map(({ definition }) => [definition.table, ...captured(definition)].join(' '));
+  expect(left.sort()).toEqual(['t id name', 'u id', 'w id']);
   expect(captured(await catalog.relation(message, signal))).toEqual(['id', 'name']);
   // A table that no rule selects has nothing to give.
   await using none = catalogOf(database, rulesFor('public.u'));

@@ -4,7 +4,7 @@ import type { UniqueIndex } from '../../../../connectors/postgres/catalog/table-
 
 /** Columns a, b, c... with attnums 1, 2, 3...; those in `nullable` and `identity` by letter. */
 function columns(names: string, { nullable = '', identity = '', unknown = '' } = {}): KeyQuestion['columns'] {
-  return [...names].map((name) => ({
+  return names.split('').map((name) => ({
     attnum: unknown.includes(name) ? 0 : name.charCodeAt(0) - 96,
     nullable: nullable.includes(name),
     inIdentity: identity.includes(name),
@@ -12,7 +12,7 @@ function columns(names: string, { nullable = '', identity = '', unknown = '' } =
 }
 
 function index(name: string, letters: string, flags: Partial<UniqueIndex> = {}): UniqueIndex {
-  const attnums = [...letters].map((letter) => letter.charCodeAt(0) - 96);
+  const attnums = letters.split('').map((letter) => letter.charCodeAt(0) - 96);
   return { name, primary: false, identity: false, immediate: true, columns: attnums, ...flags };
 }
 

@@ -24,7 +24,7 @@ async function prepare(
   const settings = resolveConnection({ url: admin ? database.adminUrl : database.url }, {});
   await using catalog = new Catalog({ settings, rules: rulesFor(...patterns), publication: 'p' });
   const tables = (await catalog.tables(signal)).map(({ definition }) => definition);
-  return preparePublication({ settings, publication: 'p', manage, tables, signal });
+  return await preparePublication({ settings, publication: 'p', manage, tables, signal });
 }
 
 async function published(database: TestDatabase): Promise<string[]> {
