@@ -9,7 +9,14 @@ import { noMetrics } from '../../../src/observe/metrics.ts';
 import { createTestTopics, type TestTopics } from '../../support/kafka.ts';
 import { waitFor } from '../../support/wait.ts';
 import { keysOutOfOrder, numberedEvents, numbersOf } from './numbered-events.ts';
-import { createTopic, KafkaRig, MovableClock, type RigOptions, readCommitted } from './rig.ts';
+import {
+  createTopic,
+  KafkaRig,
+  MovableClock,
+  type RigOptions,
+  readCommitted,
+  writtenRecords,
+} from './rig.ts';
 import type { WriterOptions } from './writer-process.ts';
 
 let topics: TestTopics;
