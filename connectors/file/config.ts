@@ -50,7 +50,7 @@ export const fileConfig = z
       .min(1)
       .meta({
         description:
-          'Directory of the files; made when it is not there. Only one instance may write into it.',
+          'Directory of the files, relative to the configuration file; made when it is not there. Only one instance may write into it.',
         examples: ['./events'],
       }),
     file: fileTemplate.default('{schema}.{table}.ndjson').meta({

@@ -17,7 +17,6 @@ import { createRecordEncoder } from '../../src/events/formats/record-format.ts';
 import { type Checkpoint, restoreCheckpoint } from '../../src/events/position.ts';
 import type { Relation } from '../../src/events/relation.ts';
 import { identityOf } from '../../src/pipeline/source-identity.ts';
-import { VERSION } from '../../src/version.ts';
 import { Compressor } from './compressor.ts';
 import type { FileConfig, FileMapping } from './config.ts';
 import { DirectoryLock } from './directory-lock.ts';
@@ -41,7 +40,6 @@ export class FileSink implements Sink<FileRoute> {
   readonly #config: FileConfig;
   readonly #context: SinkContext;
   readonly #dir: string;
-  readonly #runId = randomUUID();
   readonly #compressor: Compressor;
   #lock: DirectoryLock | undefined;
   #files: FileSet | undefined;
@@ -90,7 +88,7 @@ export class FileSink implements Sink<FileRoute> {
 
   async prepare(mapping: Mapping, relation: Relation): Promise<FileRoute> {
     const options = mapping.options as FileMapping;
-    const { pipeline, database, clock } = this.#context;
+    const { pipeline, database, version, runId, clock } = this.#context;
     const name = fileNames(options.file ?? this.#config.file, { pipeline, database })(relation);
     const file = this.#opened().get(name);
     await this.#opened().assertOurs(file);
@@ -98,8 +96,8 @@ export class FileSink implements Sink<FileRoute> {
     const encoder = createRecordEncoder(format, relation, {
       topicPrefix: pipeline,
       database,
-      version: VERSION,
-      runId: this.#runId,
+      version,
+      runId,
       nowMs: () => clock.nowMs(),
     });
     return { destination: name, parts: (event) => encoder.parts(event), file, encoder, records };

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type {
   Mapping,
   Rejection,
@@ -14,7 +13,6 @@ import { refusalOf } from '../../src/events/formats/ndjson.ts';
 import { createRecordEncoder } from '../../src/events/formats/record-format.ts';
 import type { Checkpoint } from '../../src/events/position.ts';
 import type { Relation } from '../../src/events/relation.ts';
-import { VERSION } from '../../src/version.ts';
 import type { NullConfig, NullMapping } from './config.ts';
 import { LatencyHistogram } from './latency-histogram.ts';
 
@@ -47,7 +45,6 @@ export interface NullSinkOptions {
 /** Makes what a real target would be sent, counts it and drops it. */
 export class NullSink implements Sink<NullRoute> {
   readonly #options: NullSinkOptions;
-  readonly #runId = randomUUID();
   readonly #latency = new LatencyHistogram();
   readonly #out = new ByteWriter();
   #events = 0;
@@ -67,12 +64,12 @@ export class NullSink implements Sink<NullRoute> {
   }
 
   async prepare(mapping: Mapping, relation: Relation): Promise<NullRoute> {
-    const { pipeline, database, clock } = this.#options.context;
+    const { pipeline, database, version, runId, clock } = this.#options.context;
     const encoder = createRecordEncoder(mapping.options as NullMapping, relation, {
       topicPrefix: pipeline,
       database,
-      version: VERSION,
-      runId: this.#runId,
+      version,
+      runId,
       nowMs: () => clock.nowMs(),
     });
     return { destination: 'null', parts: (event) => encoder.parts(event), encoder };

@@ -30,7 +30,8 @@ export const sqliteConfig = z
         error: 'expected the path of a file: a mirror in memory would lose its position',
       })
       .meta({
-        description: 'The database file; made with its directory when it is not there.',
+        description:
+          'The database file, relative to the configuration file; made with its directory when it is not there.',
         examples: ['./shop.db'],
       }),
     busy_timeout: duration.prefault('5s').meta({

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { Writable } from 'node:stream';
 import type {
   Mapping,
@@ -15,7 +14,6 @@ import { type LineOptions, refusalOf, writeLine } from '../../src/events/formats
 import { createRecordEncoder } from '../../src/events/formats/record-format.ts';
 import type { Checkpoint } from '../../src/events/position.ts';
 import type { Relation } from '../../src/events/relation.ts';
-import { VERSION } from '../../src/version.ts';
 import type { StdoutMapping } from './config.ts';
 
 export type StdoutRoute = Route & LineOptions;
@@ -24,7 +22,6 @@ export type StdoutRoute = Route & LineOptions;
 export class StdoutSink implements Sink<StdoutRoute> {
   readonly #context: SinkContext;
   readonly #stream: Writable;
-  readonly #runId = randomUUID();
   #accepted: Checkpoint | undefined;
   #readerIsGone = false;
 
@@ -41,12 +38,12 @@ export class StdoutSink implements Sink<StdoutRoute> {
 
   async prepare(mapping: Mapping, relation: Relation): Promise<StdoutRoute> {
     const { records, ...format } = mapping.options as StdoutMapping;
-    const { pipeline, database, clock } = this.#context;
+    const { pipeline, database, version, runId, clock } = this.#context;
     const encoder = createRecordEncoder(format, relation, {
       topicPrefix: pipeline,
       database,
-      version: VERSION,
-      runId: this.#runId,
+      version,
+      runId,
       nowMs: () => clock.nowMs(),
     });
     return { destination: 'stdout', parts: (event) => encoder.parts(event), encoder, records };

@@ -26,7 +26,8 @@ export class Delivery<R extends Route> {
     for (const { relation } of script.events) {
       if (this.#routes.has(relation.version)) continue;
       const routes: R[] = [];
-      for (const mapping of options.mappingsFor?.(relation) ?? (relation.oid === 0 ? [] : this.#mappings)) {
+      const all = relation.oid === 0 ? [] : this.#mappings;
+      for (const mapping of options.mappingsFor?.(relation) ?? all) {
         routes.push(await this.#sink.prepare(mapping, relation, signal));
       }
       this.#routes.set(relation.version, routes);

@@ -366,7 +366,7 @@ test('mistakes in a mapping are named with their place', async () => {
     refused(/s of public\.t is not in the event log/),
   );
   expect(() => toMirror({ table: '{scheme}_x' })).toThrow(/names \{scheme\}/);
-  expect(() => toMirror({ colums: [] } as object)).toThrow(/colums/);
+  expect(() => toMirror({ colums: [] })).toThrow(/colums/);
 });
 
 test('names with quotes, upper case and reserved words', async () => {
