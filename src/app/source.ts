@@ -58,14 +58,12 @@ export async function grantsFor(
   }
 }
 
-/** Drops the slot and the publication; which of them were there. */
-export async function dropServerObjects(
-  config: AppConfig,
-  signal: AbortSignal,
-): Promise<{ readonly slot: string | undefined; readonly publication: string | undefined }> {
+/** Drops the slot, then the publication; yields what it did, a line each. Throws E_SLOT_ACTIVE, E_PRIVILEGE. */
+export async function* dropServerObjects(config: AppConfig, signal: AbortSignal): AsyncGenerator<string> {
   const settings = resolveConnection(config.source, process.env);
   const { slot, publication } = serverNames(config.source, config.pipeline);
-  const slotDropped = await dropSlot({ settings, slot, signal });
-  const publicationDropped = await dropPublication({ settings, publication, signal });
-  return { slot: slotDropped ? slot : undefined, publication: publicationDropped ? publication : undefined };
+  const hadSlot = await dropSlot({ settings, slot, signal });
+  yield hadSlot ? `Dropped replication slot ${slot}.` : `There was no replication slot ${slot}.`;
+  const hadPublication = await dropPublication({ settings, publication, signal });
+  yield hadPublication ? `Dropped publication ${publication}.` : `There was no publication ${publication}.`;
 }

@@ -6,6 +6,8 @@ import { type Health, readiness } from './health.ts';
 import type { PrometheusMetrics } from './prometheus-metrics.ts';
 import type { PipelineStatus } from './status.ts';
 
+const CLOSE_DEADLINE_MS = 500;
+
 export interface AdminServerOptions {
   readonly host: string;
   /** 0 = any free port. */
@@ -25,6 +27,7 @@ export interface AdminServerOptions {
 export class AdminServer {
   readonly #options: AdminServerOptions;
   readonly #server: Server;
+  readonly #closing = new AbortController();
 
   private constructor(options: AdminServerOptions) {
     this.#options = options;
@@ -65,8 +68,12 @@ export class AdminServer {
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
-    this.#server.closeAllConnections();
+    // Live answers end in order; whoever does not take the end is cut off.
+    this.#closing.abort();
+    this.#server.closeIdleConnections();
+    const cut = setTimeout(() => this.#server.closeAllConnections(), CLOSE_DEADLINE_MS);
     await closed;
+    clearTimeout(cut);
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -100,7 +107,8 @@ export class AdminServer {
         const closed = new AbortController();
         response.once('close', () => closed.abort());
         response.setHeader('content-type', 'application/x-ndjson');
-        await this.#options.tail(url.searchParams, response, closed.signal);
+        const signal = AbortSignal.any([closed.signal, this.#closing.signal]);
+        await this.#options.tail(url.searchParams, response, signal);
         return;
       }
       default:

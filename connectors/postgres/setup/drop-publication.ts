@@ -1,3 +1,4 @@
+import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { ConnectionSettings } from '../connection/connection-settings.ts';
 import { sqlName } from '../connection/quoting.ts';
 import { SqlSession } from '../connection/sql-session.ts';
@@ -23,6 +24,17 @@ export async function dropPublication({
     signal,
   });
   if (found.length === 0) return false;
-  await session.query({ sql: `DROP PUBLICATION IF EXISTS ${sqlName(publication)}`, doing, signal });
-  return true;
+  const sql = `DROP PUBLICATION IF EXISTS ${sqlName(publication)}`;
+  try {
+    await session.query({ sql, doing, signal });
+    return true;
+  } catch (error) {
+    if (!(error instanceof TailraceError) || error.code !== 'E_PRIVILEGE') throw error;
+    throw new TailraceError({
+      code: 'E_PRIVILEGE',
+      message: `The publication ${publication} belongs to another role, which has to drop it.`,
+      fix: `${sql};`,
+      cause: error,
+    });
+  }
 }

@@ -7,15 +7,8 @@ import { readConfig } from '../read-config.ts';
 export async function destroy(flags: { readonly config: string; readonly yes?: boolean }): Promise<void> {
   const config = await readConfig(flags.config);
   if (flags.yes !== true) await confirm(slotNameOf(config));
-  const dropped = await dropServerObjects(config, AbortSignal.timeout(60_000));
-  process.stdout.write(
-    dropped.slot === undefined ? 'There was no slot.\n' : `Dropped replication slot ${dropped.slot}.\n`,
-  );
-  process.stdout.write(
-    dropped.publication === undefined
-      ? 'There was no publication.\n'
-      : `Dropped publication ${dropped.publication}.\n`,
-  );
+  for await (const line of dropServerObjects(config, AbortSignal.timeout(60_000)))
+    process.stdout.write(`${line}\n`);
   process.stdout.write(`To begin anew, empty ${config.eventLog.dir} and the sinks.\n`);
 }
 
