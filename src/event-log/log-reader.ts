@@ -89,7 +89,7 @@ export class SegmentReader implements LogReader {
   async #next(limit: ReadLimit, signal: AbortSignal): Promise<LogBatch> {
     const { clock, moved } = this.#options;
     let collector = this.#position();
-    for (; collector === undefined; collector = this.#position()) await this.#wait(moved.wait(signal));
+    for (; collector === undefined; collector = this.#position()) await moved.wait(signal);
     const forget = collector.startBatch(this.#stores.pop() ?? new EventStore());
     let lingerUntilMs: number | undefined;
     try {
@@ -97,8 +97,10 @@ export class SegmentReader implements LogReader {
         this.#assertOpen();
         signal.throwIfAborted();
         if (await this.#fill(collector, limit, signal)) break;
+        // It may have moved while that was awaited, and nobody would wake us for it again.
+        if (this.#closed || collector.offset < this.#options.visible()) continue;
         if (!collector.hasContent) {
-          await this.#wait(moved.wait(signal));
+          await moved.wait(signal);
           continue;
         }
         lingerUntilMs ??= clock.monotonicMs() + limit.lingerMs;
@@ -106,11 +108,11 @@ export class SegmentReader implements LogReader {
         if (limit.lingerMs === 0 || remainingMs <= 0) break;
         await this.#linger(remainingMs, signal);
       }
+      return this.#batch(collector);
     } catch (error) {
       forget();
       throw error;
     }
-    return this.#batch(collector);
   }
 
   #batch(collector: BatchCollector): LogBatch {
@@ -193,18 +195,11 @@ export class SegmentReader implements LogReader {
     return this.#collector;
   }
 
-  async #wait(waiting: Promise<void>): Promise<void> {
-    await waiting;
-    this.#assertOpen();
-  }
-
   /** Waits for more, but not for long: something is there already. */
   async #linger(ms: number, signal: AbortSignal): Promise<void> {
     const timer = new AbortController();
     try {
-      await this.#wait(
-        Promise.race([this.#options.moved.wait(signal), this.#options.clock.sleep(ms, timer.signal)]),
-      );
+      await Promise.race([this.#options.moved.wait(signal), this.#options.clock.sleep(ms, timer.signal)]);
     } finally {
       timer.abort();
     }

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { EventKind, EventLog, LogBatch, LogReader, ReadLimit } from '../../src/event-log/contract.ts';
 import type { OpenEventLogOptions } from '../../src/event-log/open-event-log.ts';
 import type { Lsn } from '../../src/events/lsn.ts';
-import { comparePositions, type Position } from '../../src/events/position.ts';
+import { BEFORE_ALL, comparePositions, type Position } from '../../src/events/position.ts';
 import {
   append,
   begin,
@@ -31,7 +31,7 @@ type Command =
       /** How many of its events have arrived when the connection is lost, once for each number. */
       readonly lostAfter: readonly number[];
     }
-  | { readonly kind: 'message' | 'keepalive' | 'turn' | 'sync' }
+  | { readonly kind: 'message' | 'keepalive' | 'turn' | 'sync' | 'release' }
   | { readonly kind: 'read'; readonly reader: number; readonly limit: ReadLimit; readonly hold: boolean }
   | { readonly kind: 'new-reader'; readonly at: number }
   | { readonly kind: 'restart'; readonly how: 'close' | 'kill' | 'power' };
@@ -199,6 +199,7 @@ class World {
   /** Entries of the WAL that the log has been given since its last start. */
   #given = 0;
   #lsn: Lsn = 1000n;
+  #released: Position = BEFORE_ALL;
   readonly #consumers = [new Consumer(undefined)];
 
   constructor(directory: TestDirectory, options: Partial<OpenEventLogOptions>, random: Random) {
@@ -247,11 +248,16 @@ class World {
         const sent = this.#wal.flatMap((entry) => (entry.kind === 'transaction' ? [entry.sent] : []));
         const at = sent[step.at % Math.max(sent.length, 1)];
         if (at === undefined || this.#consumers.length === 4) return;
-        this.#consumers.push(
-          new Consumer({ commitLsn: at.commitLsn, seq: step.at % (at.events.length + 1) }),
-        );
+        const start = { commitLsn: at.commitLsn, seq: step.at % (at.events.length + 1) };
+        if (comparePositions(start, this.#released) >= 0) this.#consumers.push(new Consumer(start));
         return;
       }
+      case 'release':
+        this.#released = this.#consumers
+          .map((consumer) => consumer.position ?? BEFORE_ALL)
+          .reduce((oldest, position) => (comparePositions(position, oldest) < 0 ? position : oldest));
+        await log.releaseBelow(this.#released);
+        return;
       case 'restart':
         await this.#restart(step.how);
     }
@@ -371,7 +377,12 @@ test('every reader sees every committed event once, in order, whatever happens t
         await using directory = await TestDirectory.make();
         const world = new World(
           directory,
-          { ...options, limitBytes: 256 * MiB, lock: { heartbeatMs: 60_000, silenceMs: 60_000 } },
+          {
+            ...options,
+            limitBytes: 256 * MiB,
+            retainAgeMs: 0,
+            lock: { heartbeatMs: 60_000, silenceMs: 60_000 },
+          },
           randomFrom(seed),
         );
         await world.open();

@@ -286,7 +286,7 @@ export interface Seen {
 export async function readUntil(
   log: EventLog,
   endLsn: Lsn,
-  after: Position | undefined = undefined,
+  after?: Position,
   limit: ReadLimit = EVERYTHING,
 ): Promise<Seen> {
   const lines: string[] = [];
