@@ -76,11 +76,12 @@ async function destination(
   client: ElasticsearchClient,
   { context, signal }: Input,
   { mapping, relation }: Input['tables'][number],
-): Promise<{ readonly name?: string; readonly findings: readonly Finding[] }> {
+): Promise<{ readonly name: string | undefined; readonly findings: readonly Finding[] }> {
   const table = `${relation.schema}.${relation.table}`;
+  const { options } = mapping;
+  let name: string | undefined;
   try {
-    const { options } = mapping;
-    const name = indexNameFor(options.index, relation, context);
+    name = indexNameFor(options.index, relation, context);
     createRoute({ index: name, relation, idTemplate: options.id });
     const fields = tableFields(relation, options.mappings);
     const state = await indexState(client, name, signal);
@@ -94,7 +95,7 @@ async function destination(
       findings: [{ level: 'ok', about: `${table}: the index ${name} has a fitting mapping.${added}` }],
     };
   } catch (error) {
-    return { findings: [failed(error)] };
+    return { name, findings: [failed(error)] };
   }
 }
 
