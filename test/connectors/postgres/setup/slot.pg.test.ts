@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Client } from 'pg';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import type { ConnectionSettings } from '../../../../connectors/postgres/connection/connection-settings.ts';
 import { resolveConnection } from '../../../../connectors/postgres/connection/connection-settings.ts';
 import { inspectSource } from '../../../../connectors/postgres/setup/inspect.ts';
@@ -76,35 +77,6 @@ test('wal_sender_timeout is the one that holds for the role', async () => {
   expect((await inspect(database)).walSenderTimeoutMs).toBe(7000);
 });
 
-test('a slot that waits too long for an old transaction: named, and not left behind', async () => {
-  await using database = await createTestDatabase();
-  const blocker = await database.connect();
-  await blocker.query("SET application_name = 'forgotten'");
-  await blocker.query('BEGIN');
-  const { rows } = await blocker.query<{ pid: number }>(
-    'SELECT pg_backend_pid() AS pid, pg_current_xact_id()',
-  );
-  const failure = await create(database, { timeoutMs: 300 }).catch((error: unknown) => error);
-  expect(failure).toMatchObject({ code: 'E_STREAM', retriable: true });
-  // How long is for those to know who may read statistics.
-  expect((failure as Error).message).toMatch(
-    new RegExp(`process ${rows[0]?.pid} of [^;]+ \\(forgotten\\)(?!, open for)`),
-  );
-  await database.query(`GRANT pg_read_all_stats TO "${database.role}"`);
-  await expect(create(database, { timeoutMs: 300 })).rejects.toThrow(/forgotten\), open for \d\d:/);
-  await blocker.query('COMMIT');
-  // Were the walsender only left alone, it would now finish the slot.
-  await waitFor(async () => {
-    const left = await database.query(
-      "SELECT FROM pg_stat_activity WHERE datname = $1 AND backend_type = 'walsender'",
-      [database.name],
-    );
-    return left.rowCount === 0;
-  });
-  expect((await inspect(database)).slot).toBeUndefined();
-  await create(database);
-});
-
 test('a prepared transaction that is waited for is named by its gid', async () => {
   await using database = await createTestDatabase({ setup: 'CREATE TABLE t (id int)' });
   const gid = `${database.name} it's`;
@@ -175,6 +147,7 @@ test('a physical slot of the name', async () => {
   }
 });
 
+// What waits for transactions of the whole server, or changes its settings, has one of its own.
 let small: LocalPostgres;
 
 beforeAll(async () => {
@@ -190,6 +163,48 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await small?.[Symbol.asyncDispose]();
+});
+
+async function connectTo(server: LocalPostgres): Promise<Client> {
+  const client = new Client({ connectionString: server.url });
+  client.on('error', () => {});
+  await client.connect();
+  onTestFinished(() => client.end());
+  return client;
+}
+
+test('a slot that waits too long for an old transaction: named, and not left behind', async () => {
+  const admin = await connectTo(small);
+  const blocker = await connectTo(small);
+  await admin.query("CREATE ROLE reader LOGIN REPLICATION PASSWORD 'x'");
+  const url = new URL(small.url);
+  url.username = 'reader';
+  url.password = 'x';
+  const settings = settingsOf(url.href);
+  const attempt = (timeoutMs: number) => createSlot({ settings, slot: 'waiting', timeoutMs, signal });
+  await blocker.query("SET application_name = 'forgotten'");
+  await blocker.query('BEGIN');
+  const { rows } = await blocker.query<{ pid: number }>(
+    'SELECT pg_backend_pid() AS pid, pg_current_xact_id()',
+  );
+  const name = `process ${rows[0]?.pid} of postgres (forgotten)`;
+  // How long is for those to know who may read statistics.
+  await expect(attempt(300)).rejects.toMatchObject({
+    code: 'E_STREAM',
+    retriable: true,
+    message: expect.stringMatching(new RegExp(`Still open: ${name.replace(/[()]/g, '\\$&')}\\.$`)),
+  });
+  await admin.query('GRANT pg_read_all_stats TO reader');
+  await expect(attempt(300)).rejects.toThrow(/forgotten\), open for \d\d:\d\d:\d\d\.$/);
+  await blocker.query('COMMIT');
+  // Were the walsender only left alone, it would now finish the slot.
+  await waitFor(async () => {
+    const left = await admin.query("SELECT FROM pg_stat_activity WHERE backend_type = 'walsender'");
+    return left.rowCount === 0;
+  });
+  expect((await inspectSource({ settings, slot: 'waiting', signal })).slot).toBeUndefined();
+  await attempt(20_000);
+  await dropSlot({ settings, slot: 'waiting', signal });
 });
 
 test('no slot left, a limit on WAL, and a server that writes too little of it', async () => {
