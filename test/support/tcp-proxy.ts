@@ -32,6 +32,8 @@ export class TcpProxy implements AsyncDisposable {
   #server: Server | undefined;
   #port = 0;
   #cutAt: { readonly direction: Direction; readonly bytes: number } | undefined;
+  /** The last bytes of this direction have been forwarded: what comes until the reset must not follow them. */
+  #cutting: Direction | undefined;
 
   /** Use {@link startTcpProxy}. */
   constructor(target: { readonly host: string; readonly port: number }) {
@@ -79,6 +81,7 @@ export class TcpProxy implements AsyncDisposable {
 
   /** Resets (RST) the open connections, at both ends; new ones are treated by the mode. */
   cut(): void {
+    this.#cutting = undefined;
     for (const link of this.#links) link.reset();
   }
 
@@ -127,12 +130,14 @@ export class TcpProxy implements AsyncDisposable {
 
   /** How much of the chunk may still pass. */
   #count(direction: Direction, chunk: Buffer): Buffer {
+    if (this.#cutting === direction) return chunk.subarray(0, 0);
     const cut = this.#cutAt;
     const room = cut?.direction === direction ? cut.bytes - this.bytes[direction] : Infinity;
     const passed = chunk.length > room ? chunk.subarray(0, room) : chunk;
     this.bytes[direction] += passed.length;
     if (passed.length >= room) {
       this.#cutAt = undefined;
+      this.#cutting = direction;
       // The last bytes leave before the reset.
       setImmediate(() => setImmediate(() => this.cut()));
     }
