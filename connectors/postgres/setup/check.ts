@@ -1,5 +1,5 @@
 import type { TableRule } from '../../../src/config/pipeline-config.ts';
-import type { TableName } from '../../../src/config/table-pattern.ts';
+import { formatTableName, type TableName } from '../../../src/config/table-pattern.ts';
 import type { Finding } from '../../../src/delivery/sink.ts';
 import { asTailraceError, TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { SourceFacts, SourceTable } from '../../../src/pipeline/source.ts';
@@ -12,6 +12,7 @@ import { encodingFindings, limitFindings, transactionFindings, walLevelFindings 
 import { slotFindings } from './check-slot.ts';
 import { countExistingRows } from './existing-rows.ts';
 import { inspectSource } from './inspect.ts';
+import { partitionIdentityProblems } from './partition-identity.ts';
 import { type IdentityNeed, identityProblem } from './replica-identity.ts';
 
 export interface CheckOptions {
@@ -67,12 +68,16 @@ async function* tableFindings(context: CheckContext, catalog: Catalog): AsyncGen
   const selection = await catalog.select(signal);
   for (const { level, about, fix } of selection.problems) yield { level, about: `${about}.`, fix };
   const tables = await catalog.describe(selection.tables, signal);
-  if (tables.length > 0) yield { level: 'ok', about: `${tables.length} tables are selected.` };
+  if (tables.length > 0) yield { level: 'ok', about: `Tables selected: ${tables.length}.` };
   yield* publicationFindings(context, tables);
   yield* tablePrivilegeFindings(context, tables);
-  for (const { definition } of tables) {
-    const problem = identityProblem(definition, context.need(definition));
-    if (problem !== undefined) yield { level: 'error', about: `${problem.about}.`, fix: problem.fix };
+  const definitions = tables.map(({ definition }) => definition);
+  const { session, need } = context;
+  for (const { about, fix } of [
+    ...definitions.flatMap((definition) => identityProblem(definition, need(definition)) ?? []),
+    ...(await partitionIdentityProblems(session, definitions, need, signal)),
+  ]) {
+    yield { level: 'error', about: `${about}.`, fix };
   }
   if (context.facts.slot === undefined) yield* existingRowFindings(context, tables);
 }
@@ -84,9 +89,10 @@ async function* existingRowFindings(
   for (const { schema, table, rows, exact } of await countExistingRows(session, tables, signal)) {
     if (rows === 0) continue;
     const count = rows === undefined ? 'An unknown number of' : `${exact ? '' : 'About '}${rows}`;
+    const name = formatTableName({ schema, table });
     yield {
       level: 'warning',
-      about: `${count} rows of ${schema}.${table} existed before the slot: they are not delivered.`,
+      about: `${count} ${rows === 1 ? 'row' : 'rows'} of ${name} existed before the slot; not delivered.`,
     };
   }
 }

@@ -6,6 +6,7 @@ import type { ServerNames } from '../config.ts';
 import type { ConnectionSettings } from '../connection/connection-settings.ts';
 import { sqlName, sqlTable } from '../connection/quoting.ts';
 import { SqlSession } from '../connection/sql-session.ts';
+import { partitionIdentityProblems } from './partition-identity.ts';
 import { readPartitioned, readPublication } from './publication-facts.ts';
 import { createPublication, planPublication } from './publication-plan.ts';
 import { type IdentityNeed, identityProblem } from './replica-identity.ts';
@@ -57,7 +58,10 @@ export async function readGrants(options: ReadGrantsOptions): Promise<GrantsInpu
     manage,
     tables: await readOwners(session, definitions, signal),
     publication: planPublication({ facts, publication, tables: definitions, partitioned, manage }).statements,
-    identities: definitions.flatMap((table) => identityProblem(table, need(table))?.fix ?? []),
+    identities: [
+      ...definitions.flatMap((table) => identityProblem(table, need(table))?.fix ?? []),
+      ...(await partitionIdentityProblems(session, definitions, need, signal)).map(({ fix }) => fix),
+    ],
     unresolved: selection.problems.map(({ about }) => about),
   };
 }

@@ -3,9 +3,10 @@ import type { RelationDefinition } from '../../../src/events/relation.ts';
 import type { ConnectionSettings } from '../connection/connection-settings.ts';
 import { sqlName } from '../connection/quoting.ts';
 import { SqlSession } from '../connection/sql-session.ts';
+import { partitionIdentityProblems } from './partition-identity.ts';
 import { readPartitioned, readPublication } from './publication-facts.ts';
 import { type PublicationPlan, planPublication } from './publication-plan.ts';
-import { identityObstacle } from './replica-identity.ts';
+import { type IdentityProblem, identityObstacle } from './replica-identity.ts';
 
 export interface PublicationOptions {
   readonly settings: ConnectionSettings;
@@ -30,7 +31,10 @@ export async function preparePublication(options: PublicationOptions): Promise<P
   const plan = planPublication({ facts, publication, tables, partitioned, manage });
   if (plan.statements.length === 0) return plan;
   if (!manage) throw incomplete(options, plan);
-  requireIdentities(plan.added);
+  requireNone([
+    ...plan.added.flatMap((table) => identityObstacle(table) ?? []),
+    ...(await partitionIdentityProblems(session, plan.added, () => 'key', signal)),
+  ]);
   await execute(session, plan, options);
   return plan;
 }
@@ -43,13 +47,12 @@ function incomplete({ publication }: PublicationOptions, plan: PublicationPlan):
   });
 }
 
-function requireIdentities(added: readonly RelationDefinition[]): void {
-  const obstacles = added.flatMap((table) => identityObstacle(table) ?? []);
-  if (obstacles.length === 0) return;
+function requireNone(problems: readonly IdentityProblem[]): void {
+  if (problems.length === 0) return;
   throw new TailraceError({
     code: 'E_REPLICA_IDENTITY',
-    message: obstacles.map(({ about }) => `${about}.`).join(' '),
-    fix: obstacles.map(({ fix }) => fix).join('\n'),
+    message: problems.map(({ about }) => `${about}.`).join(' '),
+    fix: problems.map(({ fix }) => fix).join('\n'),
   });
 }
 

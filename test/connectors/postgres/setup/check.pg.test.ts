@@ -69,7 +69,7 @@ test('nothing wrong: every finding is ok, before the first start and after', asy
       finding('ok', 'WAL senders are in use'),
       finding('ok', `${database.name}_slot does not exist yet`),
       finding('ok', 'does not exist; that is mended at the next start', 'CREATE PUBLICATION'),
-      finding('ok', '1 tables are selected'),
+      finding('ok', 'Tables selected: 1.'),
       finding('ok', 'pg_read_all_stats'),
     ]),
   );
@@ -200,6 +200,36 @@ test('replica identities that sinks or the application cannot live with', async 
   expect(problems(await check(database, { tables, admin: true }))).toEqual([]);
   const whole = await check(database, { tables: ['public.fine'], admin: true, need: () => 'full' });
   expect(problems(whole)).toEqual([finding('error', 'public.fine has to log whole old rows', 'FULL')]);
+});
+
+test('partitions that log less than their root promises', async () => {
+  await using database = await createTestDatabase({
+    setup: `CREATE TABLE events (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+      CREATE TABLE events_1 PARTITION OF events FOR VALUES FROM (0) TO (10);
+      CREATE TABLE events_2 PARTITION OF events FOR VALUES FROM (10) TO (20);
+      CREATE TABLE lines (v int) PARTITION BY RANGE (v); ALTER TABLE lines REPLICA IDENTITY FULL;
+      CREATE TABLE lines_1 PARTITION OF lines FOR VALUES FROM (0) TO (10)`,
+  });
+  const tables = ['public.events', 'public.lines'];
+  const wrong = problems(await check(database, { tables, admin: true }));
+  const lines = finding(
+    'error',
+    '1 partitions of public.lines do not log whole old rows, such as public.lines_1',
+    'FULL',
+  );
+  expect(wrong).toEqual([lines]);
+  const whole = problems(await check(database, { tables, admin: true, need: () => 'full' }));
+  expect(whole).toEqual([
+    finding('error', 'public.events has to log whole old rows', 'FULL'),
+    finding(
+      'error',
+      '2 partitions of public.events do not log whole old rows',
+      '"events_2" REPLICA IDENTITY FULL',
+    ),
+    lines,
+  ]);
+  for (const { fix } of whole) await database.query(fix ?? '');
+  expect(problems(await check(database, { tables, admin: true, need: () => 'full' }))).toEqual([]);
 });
 
 test('rows that were there before the slot', async () => {

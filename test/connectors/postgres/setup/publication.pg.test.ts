@@ -155,6 +155,21 @@ test('a table is not published when that would break the application’s updates
   await database.query("UPDATE log SET line = 'z'");
 });
 
+test('nor when a partition has no replica identity', async () => {
+  await using database = await createTestDatabase({
+    setup: `CREATE TABLE lines (v int) PARTITION BY RANGE (v); ALTER TABLE lines REPLICA IDENTITY FULL;
+            CREATE TABLE lines_1 PARTITION OF lines FOR VALUES FROM (0) TO (10)`,
+  });
+  const refused = (await prepare(database, ['public.lines']).catch((error: unknown) => error)) as {
+    code: string;
+    fix: string;
+  };
+  expect(refused.code).toBe('E_REPLICA_IDENTITY');
+  await database.query(refused.fix);
+  await prepare(database, ['public.lines']);
+  await database.query('INSERT INTO lines VALUES (1); UPDATE lines SET v = 2; DELETE FROM lines');
+});
+
 test('inheritance: children are published by their own names only', async () => {
   await using database = await createTestDatabase({
     setup:
