@@ -8,7 +8,7 @@ import { type PeriodicStatement, runSideStatements } from './side-statements.ts'
 import type { SlotHolder } from './stream-errors.ts';
 
 /** A logical walsender never says how far the server's WAL reaches, only how far it has sent itself. */
-const WAL_END_INTERVAL_MS = 5000;
+const WAL_END_INTERVAL_MS = 2000;
 
 export interface ServerWatchOptions {
   readonly session: SqlSession;

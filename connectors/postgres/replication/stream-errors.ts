@@ -39,6 +39,8 @@ export interface StreamFailure {
 export function explainStreamFailure(failure: StreamFailure, names: StreamNames): TailraceError {
   const { error, streaming, slot } = failure;
   if (error instanceof DatabaseError) {
+    // Not the server's: pg makes one for a message of a type that it does not know.
+    if (error.code === undefined) return garbled(names, error);
     if (error.code === UNDEFINED_OBJECT) {
       return streaming ? publicationMissing(names, error) : slotMissing(names, error);
     }
@@ -67,6 +69,15 @@ export function publicationMissing(names: StreamNames, cause?: unknown): Tailrac
     fix:
       'The changes of that time cannot be had any more from this slot. Create the publication if it is missing, then drop the slot ' +
       `and let it be made anew, which needs the sinks to be filled anew:\nSELECT pg_drop_replication_slot('${names.slot}');`,
+    cause,
+  });
+}
+
+function garbled(names: StreamNames, cause: unknown): TailraceError {
+  return new TailraceError({
+    code: 'E_PROTOCOL',
+    message: `The connection to ${names.host} carries something that is no message of PostgreSQL.`,
+    fix: 'Nothing of it was taken. Look for a proxy or pooler between here and the server that changes or drops bytes.',
     cause,
   });
 }

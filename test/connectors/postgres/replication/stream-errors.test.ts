@@ -131,6 +131,12 @@ test.each(cases)(
   },
 );
 
+test('bytes that are no message are E_PROTOCOL', () => {
+  const error = new DatabaseError('received invalid response: 7b', 1, 'error');
+  const explained = explainStreamFailure({ error, streaming: true, slot: 'unknown' }, NAMES);
+  expect(explained).toMatchObject({ code: 'E_PROTOCOL', retriable: false });
+});
+
 test('a lost connection is retriable, a defect of ours is not', () => {
   const lost = explainStreamFailure(
     { error: new Error('Connection terminated unexpectedly'), streaming: true, slot: 'unknown' },

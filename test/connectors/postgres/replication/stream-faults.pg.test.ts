@@ -132,21 +132,27 @@ test('a log that cannot be written ends the stream with its error', async () => 
 
 test('changes of a time without the publication are refused, never skipped', async () => {
   await using harness = await open();
-  const stream = harness.start();
+  // What the server says after its warning arrives in one read with it.
+  const tap = await WireTap.listen({ port: portOf(harness), gatherMs: 30 });
+  await using _ = tap;
+  const url = tap.url(harness.database.url);
+  const stream = harness.start({ url });
   await harness.sql(`INSERT INTO t VALUES (1, 'v')`);
   await stream.untilEvents(1);
   await harness.sql(`DROP PUBLICATION ${harness.publication}`, `INSERT INTO t VALUES (2, 'lost')`);
   const lost = await harness.walEnd();
-  await harness.sql(`CREATE PUBLICATION ${harness.publication} FOR TABLE t`, `INSERT INTO t VALUES (3, 'v')`);
   const error = await stream.failure();
   expect(error).toMatchObject({ code: 'E_PUBLICATION', retriable: false });
   expect(error.message).toContain(`Publication "${harness.publication}" did not exist`);
-  expect(stream.events).toEqual(['insert public.t -> (1, v)']);
+  await harness.slotFree();
+  expect(await harness.start({ url, log: stream.log }).failure()).toMatchObject({ code: 'E_PUBLICATION' });
   // Nothing says that the lost change is held.
   for (const mark of stream.log.marks) expect(mark).toBeLessThan(lost);
+  // Making it anew does not bring the change back.
+  await harness.sql(`CREATE PUBLICATION ${harness.publication} FOR TABLE t`, `INSERT INTO t VALUES (3, 'v')`);
   await harness.slotFree();
-  const again = harness.start({ log: stream.log });
-  expect(await again.failure()).toMatchObject({ code: 'E_PUBLICATION' });
+  expect(await harness.start({ url, log: stream.log }).failure()).toMatchObject({ code: 'E_PUBLICATION' });
+  expect(stream.events).toEqual(['insert public.t -> (1, v)']);
 });
 
 test('a slot that is not there', async () => {

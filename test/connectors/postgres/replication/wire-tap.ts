@@ -14,6 +14,8 @@ export interface WireTapOptions {
   readonly port: number;
   /** Looks at what the server sends and may change it. */
   readonly down?: ((chunk: Buffer) => Buffer) | undefined;
+  /** What the server sends is gathered for so long and arrives in one piece. */
+  readonly gatherMs?: number | undefined;
 }
 
 const COPY_DATA = 0x64; // d
@@ -69,7 +71,17 @@ export class WireTap implements AsyncDisposable {
       sent.push(chunk);
       server.write(chunk);
     });
-    server.on('data', (chunk: Buffer) => client.write(this.#options.down?.(chunk) ?? chunk));
+    const { down, gatherMs } = this.#options;
+    let gathered: Buffer[] = [];
+    const forward = (): void => {
+      client.write(Buffer.concat(gathered));
+      gathered = [];
+    };
+    server.on('data', (chunk: Buffer) => {
+      if (gathered.push(down?.(chunk) ?? chunk) > 1) return;
+      if (gatherMs === undefined) forward();
+      else setTimeout(forward, gatherMs);
+    });
   }
 
   #message(type: number, payload: Buffer): void {
