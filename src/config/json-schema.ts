@@ -16,7 +16,7 @@ export function configJsonSchema<S>(registry: ConnectorRegistry<S>): Json {
     return {
       ...options,
       title: connector.type,
-      properties: { type: { const: connector.type }, ...(options['properties'] as Json) },
+      properties: { type: typeSchema(connector.type), ...(options['properties'] as Json) },
       required: ['type', ...((options['required'] as string[] | undefined) ?? [])],
     };
   });
@@ -39,6 +39,11 @@ export function configJsonSchema<S>(registry: ConnectorRegistry<S>): Json {
   const to = (table['properties'] as Record<string, Json>)['to'] as Json;
   to['anyOf'] = [...line.anyOf, { type: 'array', minItems: 1, items: line }];
   return { ...schema, title: 'Tailrace pipeline' };
+}
+
+/** `type: null` is read as the type of that name. */
+function typeSchema(type: string): Json {
+  return type === 'null' ? { enum: ['null', null] } : { const: type };
 }
 
 function toJson(schema: z.ZodType): Json {

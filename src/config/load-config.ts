@@ -76,11 +76,14 @@ class Loader<S> {
     const types = this.#registry.sinks.map((connector) => connector.type);
     const entries: SinkEntry[] = [];
     for (const [name, given] of Object.entries(sinks)) {
-      if (!isRecord(given) || typeof given['type'] !== 'string') continue;
-      const { type, ...options } = given;
+      if (!isRecord(given)) continue;
+      const { type: written, ...options } = given;
+      // In YAML, type: null is not the text "null"; there is a type of that name, and nothing else can be meant.
+      const type = written === null ? 'null' : written;
+      if (typeof type !== 'string') continue;
       const connector = this.#registry.sinks.find((candidate) => candidate.type === type);
       if (connector === undefined) {
-        this.#fail(['sinks', name, 'type'], `unknown type of sink "${type}"${hint(String(type), types)}`);
+        this.#fail(['sinks', name, 'type'], `unknown type of sink "${type}"${hint(type, types)}`);
         this.#unusable.add(name);
         continue;
       }

@@ -110,7 +110,7 @@ export function pipelineSchema<S>(source: z.ZodType<S>) {
       .prefault({})
       .meta({ description: 'The append-only log on disk between the database and the sinks.' }),
     sinks: z
-      .record(name, z.looseObject({ type: z.string() }))
+      .record(name, z.looseObject({ type: z.string().nullable() }))
       .refine((sinks) => Object.keys(sinks).length > 0, { error: 'expected at least one sink' })
       .meta({
         description:

@@ -22,7 +22,7 @@ export interface LaneOptions {
   readonly sink: Sink;
   readonly capabilities: Capabilities;
   readonly router: Router;
-  readonly log: Pick<EventLog, 'read'>;
+  readonly log: Pick<EventLog, 'read' | 'facts'>;
   readonly deadLetters: DeadLetterLog;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -60,6 +60,8 @@ export class Lane {
   #dirtySinceMs: number | undefined;
 
   #writes: Promise<void>[] = [];
+  /** Where reading began: nothing below it is for this lane. */
+  #beginsAt: Lsn = 0n;
   #drainTarget: Lsn | undefined;
   #wake: (() => void) | undefined;
 
@@ -128,6 +130,7 @@ export class Lane {
   async run(start: Checkpoint | undefined, signal: AbortSignal): Promise<void> {
     const stop = AbortSignal.any([signal, this.#internal.signal]);
     this.#durable ??= start;
+    this.#beginsAt = start?.endLsn ?? this.#options.log.facts.startLsn;
     this.#setState('streaming', undefined);
     const reader = this.#options.log.read(start?.position, this.name);
     try {
@@ -317,9 +320,7 @@ export class Lane {
   }
 
   #drainReached(): boolean {
-    if (this.#drainTarget === undefined) return false;
-    const reached = this.reached;
-    return this.#drainTarget === 0n || (reached !== undefined && reached.endLsn >= this.#drainTarget);
+    return this.#drainTarget !== undefined && (this.reached?.endLsn ?? this.#beginsAt) >= this.#drainTarget;
   }
 
   #retry<T>(operation: () => Promise<T>, signal: AbortSignal): Promise<T> {

@@ -276,7 +276,9 @@ export class Pipeline {
     done.abort();
     kill.throwIfAborted();
     this.#acker.moved();
-    const late = this.#lanes.filter((lane) => lane.positioned && (lane.durable?.endLsn ?? 0n) < target);
+    const late = this.#lanes.filter(
+      (lane) => lane.positioned && lane.state !== 'drained' && (lane.durable?.endLsn ?? 0n) < target,
+    );
     if (late.length === 0) return;
     throw new TailraceError({
       code: 'E_DRAIN',

@@ -97,6 +97,13 @@ describe('SIGTERM', () => {
     expect((await harness.confirmed()) >= confirmed).toBe(true);
   });
 
+  test('before anything happened ends at once', async () => {
+    await using harness = await PipelineHarness.open();
+    const running = harness.start({ more: 'shutdown_timeout: 1h' });
+    await running.streaming();
+    expect(await running.stop()).toBeUndefined();
+  });
+
   test('while the server is down ends in order', async () => {
     await using harness = await PipelineHarness.open();
     const running = harness.start({ url: 'postgres://nobody@127.0.0.1:1/nothing' });
