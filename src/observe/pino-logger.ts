@@ -1,6 +1,5 @@
 import { type DestinationStream, pino } from 'pino';
 import pretty from 'pino-pretty';
-import { redactUrl } from '../config/redact-url.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import type { Logger } from './logger.ts';
 
@@ -15,6 +14,9 @@ export interface PinoLoggerOptions {
 
 /** Below this length a secret is more likely to be a common word, and masking it would make logs unreadable. */
 const MIN_SECRET_LENGTH = 4;
+
+/** In any text: a URL that somebody's error message holds. */
+const PASSWORD_IN_URL = /([a-z][a-z0-9+.-]*:\/\/[^:@/?#\s"]*):[^/?#\s"]*@/gi;
 
 /**
  * One JSON object a line, or lines for people on a terminal. Standard output is left to the stdout sink.
@@ -47,7 +49,7 @@ export function createPinoLogger(options: PinoLoggerOptions): Logger {
 }
 
 function mask(line: string, secrets: readonly string[]): string {
-  let masked = redactUrl(line);
+  let masked = line.replace(PASSWORD_IN_URL, '$1:***@');
   for (const secret of secrets) {
     masked = masked.replaceAll(secret, '***');
     const escaped = JSON.stringify(secret).slice(1, -1);
