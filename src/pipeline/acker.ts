@@ -27,6 +27,8 @@ export class Acker {
   readonly #configuredBytes: bigint;
   #budget: WalBudget;
   #slot: Lsn | undefined;
+  /** Where the slot stood first: a sink that has not told yet has at least that. */
+  #origin: Lsn = 0n;
   #confirmed: Lsn = 0n;
 
   constructor(holders: Holders, budget: WalBudget) {
@@ -48,6 +50,7 @@ export class Acker {
 
   /** After each connect: the slot's own position and the server's limit. */
   connected(slotLsn: Lsn, maxSlotWalKeepBytes: number | undefined): void {
+    if (this.#slot === undefined) this.#origin = slotLsn;
     this.#slot = maxLsn(slotLsn, this.#confirmed);
     this.#budget = {
       mode: this.#mode,
@@ -69,7 +72,7 @@ export class Acker {
     return {
       confirmed: slot,
       synced: this.#holders.synced(),
-      delivered: this.#holders.delivered().map((lsn) => lsn ?? slot),
+      delivered: this.#holders.delivered().map((lsn) => lsn ?? this.#origin),
       walEnd: this.#holders.walEnd(),
     };
   }
