@@ -1,109 +1,151 @@
 import { registry } from '../../src/app/registry.ts';
 import { configJsonSchema } from '../../src/config/json-schema.ts';
+import { debeziumOptions } from '../../src/events/formats/debezium/options.ts';
+import { plainOptions } from '../../src/events/formats/plain/options.ts';
+import { blockOf, type Schema, valuesOf } from './json-schema.ts';
+import { optionRow } from './option-row.ts';
 
-interface Schema {
-  readonly title?: string;
-  readonly description?: string;
-  readonly type?: string | readonly string[];
-  readonly const?: unknown;
-  readonly enum?: readonly unknown[];
-  readonly default?: unknown;
-  readonly examples?: readonly unknown[];
-  readonly properties?: Readonly<Record<string, Schema>>;
-  readonly required?: readonly string[];
-  readonly items?: Schema;
-  readonly additionalProperties?: Schema | boolean;
-  readonly anyOf?: readonly Schema[];
-  readonly oneOf?: readonly Schema[];
-}
+const FORMAT_OPTIONS = new Set([...Object.keys(debeziumOptions), ...Object.keys(plainOptions)]);
 
 /** The configuration file, option by option, from the same schema that validates it. */
 export function renderOptionReference(): string {
   const schema = configJsonSchema(registry) as Schema;
-  const { source, sinks, tables, ...rest } = schema.properties ?? {};
-  const table = additional(tables);
-  const to = table?.properties?.['to'];
-  return `# Options
+  const { source = {}, sinks, tables } = schema.properties ?? {};
+  const table = valuesOf(tables) ?? {};
+  const to = table.properties?.['to'];
+  const mappings = (to?.anyOf ?? []).filter(({ properties }) => properties?.['sink'] !== undefined);
+  const types = (valuesOf(sinks)?.oneOf ?? []).map((sink) => ({
+    name: sink.title ?? '',
+    sink,
+    mapping: mappings.find(({ title }) => title === `into ${sink.title}`) ?? {},
+  }));
+  return [
+    INTRODUCTION,
+    `- [The file](#the-file)\n- [source](#source)\n- [tables](#tables)\n${types
+      .map(({ name }) => `- [Sinks of type ${name}](#${slug(sinkTitle(name))})`)
+      .join('\n')}\n- [Record formats](#record-formats)`,
+    '## The file',
+    ...blockTables({ ...schema, properties: shallow(schema) }, 'the file'),
+    '## source',
+    ...blockTables(source, 'source'),
+    '## tables',
+    'Each key is a [table or a pattern](configuration.md#tables); below it:',
+    ...blockTables({ ...table, properties: { ...table.properties, to: withoutAlternatives(to) } }, 'tables'),
+    ...types.flatMap(({ name, sink, mapping }) => [
+      `## ${sinkTitle(name)}`,
+      PAGES[name] ?? sink.description ?? '',
+      ...blockTables(sink, name),
+      `### ${name}: mappings`,
+      'One line of `to:`.',
+      ...blockTables(ownOptions(mapping), `${name}: mappings`),
+      takesFormats(mapping) ? 'And the options of its [record format](#record-formats).' : '',
+    ]),
+    '## Record formats',
+    'Options of a mapping into a sink of type kafka, file, stdout or null, beside `format`.',
+    '### format: debezium',
+    'Names and values are Debezium’s, with `_` for `.`. [What differs](debezium-differences.md).',
+    ...formatTable(mappings, Object.keys(debeziumOptions), 'Debezium: '),
+    '### format: plain',
+    'The row alone: [its encoding](debezium-differences.md#the-plain-format).',
+    ...formatTable(mappings, Object.keys(plainOptions), 'plain: '),
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n')
+    .concat('\n');
+}
+
+const INTRODUCTION = `# Options
 
 <!-- Written by npm run docs from the schemas in src/config and connectors/. -->
 
-Every option of the configuration file. [Configuration](configuration.md) explains them with examples; \`tailrace schema\` prints
-the JSON Schema for editors.
+Every option of the configuration file. [Configuration](configuration.md) explains the file with examples; \`tailrace schema\`
+prints all this as a JSON Schema for editors.
 
-## The file
+A *size* is a whole number and a unit of 1024: \`512KiB\`, \`64MiB\`, \`1GiB\`, \`2TiB\`. A *duration* is a whole number and a unit:
+\`500ms\`, \`10s\`, \`5m\`, \`2h\`, \`7d\`. Any text may hold \`\${NAME}\` of the environment, or be \`file:<path>\`.`;
 
-${rows({ properties: rest, required: schema.required ?? [] })}
+const PAGES: Readonly<Record<string, string>> = {
+  kafka: 'Records into topics. [What arrives, and how](kafka.md).',
+  elasticsearch: 'Rows as documents of indices. [What arrives, and how](elasticsearch.md).',
+};
 
-## source
-
-${source === undefined ? '' : rows(source)}
-
-${(additional(sinks)?.oneOf ?? []).map((sink) => `## Sinks of type ${sink.title}\n\n${sink.description ?? ''}\n\n${rows(sink)}`).join('\n\n')}
-
-## tables
-
-Each key is a table or a pattern.
-
-${rows({ properties: { columns: table?.properties?.['columns'] ?? {}, to: { description: to?.description ?? '' } }, required: ['to'] })}
-
-${(to?.anyOf ?? [])
-  .filter((line) => line.title !== undefined)
-  .map((line) => `### Mappings ${line.title}\n\n${line.description ?? ''}\n\n${rows(line)}`)
-  .join('\n\n')}
-`;
+function sinkTitle(type: string): string {
+  return `Sinks of type ${type}`;
 }
 
-function additional(schema: Schema | undefined): Schema | undefined {
-  const below = schema?.additionalProperties;
-  return typeof below === 'object' ? below : undefined;
-}
-
-function rows(schema: Schema): string {
-  const lines = [...flatten(schema, '')].map(
-    ({ path, option, required }) =>
-      `| \`${path}\` | ${cell(typeOf(option))} | ${required ? 'required' : cell(defaultOf(option))} | ${cell(option.description ?? '')}${examples(option)} |`,
+/** Blocks with pages of their own are only named. */
+function shallow(schema: Schema): Readonly<Record<string, Schema>> {
+  return Object.fromEntries(
+    Object.entries(schema.properties ?? {}).map(([name, option]) => {
+      if (name === 'source' || name === 'tables' || name === 'sinks') {
+        return [name, { description: `${option.description ?? ''} ${LINKS[name]}`, type: 'object' }];
+      }
+      return [name, option];
+    }),
   );
-  return ['| option | type | default | |', '|---|---|---|---|', ...lines].join('\n');
 }
 
-function* flatten(
-  schema: Schema,
-  prefix: string,
-): Generator<{ path: string; option: Schema; required: boolean }> {
-  for (const [name, option] of Object.entries(schema.properties ?? {})) {
-    const path = prefix + name;
-    yield { path, option, required: (schema.required ?? []).includes(name) && option.default === undefined };
-    const nested = [option, ...(option.anyOf ?? [])].filter(
-      (candidate) => candidate.properties !== undefined,
-    );
-    for (const below of nested) yield* flatten(below, `${path}.`);
-  }
+const LINKS = {
+  source: '[Options](#source).',
+  sinks: 'Each has a `type`, and the options of its type, below.',
+  tables: '[Options](#tables).',
+} as const;
+
+function withoutAlternatives(schema: Schema | undefined): Schema {
+  return { description: schema?.description ?? '' };
 }
 
-function typeOf(schema: Schema): string {
-  if (schema.const !== undefined) return `\`${JSON.stringify(schema.const)}\``;
-  if (schema.enum !== undefined) return schema.enum.map((value) => `\`${String(value)}\``).join(', ');
-  const alternatives = schema.anyOf ?? schema.oneOf;
-  if (alternatives !== undefined) return [...new Set(alternatives.map(typeOf))].filter(Boolean).join(' or ');
-  if (schema.type === 'array')
-    return `list of ${schema.items === undefined ? 'values' : typeOf(schema.items)}`;
-  if (schema.type === 'object') return schema.properties === undefined ? 'map' : 'keys below';
-  return String(schema.type ?? '');
+/** The table of a block, and one more for each block below it, each under a heading of its own. */
+function blockTables(schema: Schema, path: string): string[] {
+  const below: string[] = [];
+  const required = new Set(schema.required);
+  const rows = Object.entries(schema.properties ?? {}).map(([name, option]) => {
+    const block = blockOf(option);
+    const heading = path === 'the file' ? name : `${path}: ${name}`;
+    if (block !== undefined) {
+      below.push(`### ${heading}`, ...blockTables(block, heading));
+    }
+    return optionRow({
+      name,
+      option,
+      required: required.has(name) && option.default === undefined,
+      anchor: block === undefined ? undefined : slug(heading),
+    });
+  });
+  return [table(rows), ...below];
 }
 
-function defaultOf(schema: Schema): string {
-  if (schema.default === undefined || (typeof schema.default === 'object' && schema.default !== null))
-    return '';
-  return `\`${String(schema.default)}\``;
+function table(rows: readonly string[]): string {
+  return ['| option | takes | default | |', '|---|---|---|---|', ...rows].join('\n');
 }
 
-function examples(schema: Schema): string {
-  const given = (schema.examples ?? []).map(
-    (example) => `\`${cell(typeof example === 'string' ? example : JSON.stringify(example))}\``,
-  );
-  return given.length === 0 ? '' : ` Example: ${given.join(', ')}`;
+function takesFormats(mapping: Schema): boolean {
+  return mapping.properties?.['format'] !== undefined;
 }
 
-function cell(text: string): string {
-  return text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+function ownOptions(mapping: Schema): Schema {
+  const own = Object.entries(mapping.properties ?? {}).filter(([name]) => !FORMAT_OPTIONS.has(name));
+  return { ...mapping, properties: Object.fromEntries(own) };
+}
+
+function formatTable(mappings: readonly Schema[], names: readonly string[], prefix: string): string[] {
+  const options = mappings.find(takesFormats)?.properties ?? {};
+  const rows = names.map((name) => {
+    const option = options[name] ?? {};
+    const description = (option.description ?? '').replace(prefix, '');
+    return optionRow({
+      name,
+      option: { ...option, description: description.slice(0, 1).toUpperCase() + description.slice(1) },
+      required: false,
+    });
+  });
+  return [table(rows)];
+}
+
+/** As GitHub makes an anchor of a heading. */
+function slug(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N} _-]/gu, '')
+    .replaceAll(' ', '-');
 }
