@@ -1,3 +1,4 @@
+import { Client, type ClientConfig } from 'pg';
 import { expect, test } from 'vitest';
 import { type PostgresSourceConfig, postgresSource } from '../../../connectors/postgres/config.ts';
 import { createPostgresSource } from '../../../connectors/postgres/postgres-source.ts';
@@ -127,14 +128,15 @@ test('from nothing to events, confirmed, and on from there after a restart', asy
     describe: 'progress',
   });
   expect(source.progress.walEnd).toBeGreaterThanOrEqual(source.progress.received);
-  source.confirm(log.appended);
-  await waitFor(() => source.progress.confirmed === log.appended, { describe: 'the position to be told' });
+  const confirmed = log.appended;
+  source.confirm(confirmed);
+  await waitFor(() => source.progress.confirmed === confirmed, { describe: 'the position to be told' });
   // Lower and equal ones change nothing.
   source.confirm(from);
   first.abort();
   expect(await first.outcome).toBe('aborted');
-  expect(source.progress).toMatchObject({ connected: false, confirmed: log.appended });
-  expect((await source.inspect(NEVER)).slot?.confirmedFlushLsn).toBe(log.appended);
+  expect(source.progress).toMatchObject({ connected: false, confirmed });
+  expect((await source.inspect(NEVER)).slot?.confirmedFlushLsn).toBe(confirmed);
   await database.query(`UPDATE orders SET v = 'b'`);
   harness.stream(log);
   await waitFor(() => log.events.length === 2, { describe: 'the second event' });
@@ -178,7 +180,11 @@ test('the end of the WAL is known also while nothing is read', async () => {
 });
 
 test('the heartbeat is written at its interval, moves the position and is no event', async () => {
-  await using harness = await Harness.open({ source: { heartbeat: { interval: '50ms' } } });
+  // Also where transactions are read-only unless they say otherwise.
+  await using harness = await Harness.open({
+    source: { heartbeat: { interval: '50ms' } },
+    session: '-c default_transaction_read_only=on',
+  });
   const from = await harness.prepared();
   const log = new RecordingLog(from);
   harness.stream(log);
@@ -191,15 +197,26 @@ test('the heartbeat is written at its interval, moves the position and is no eve
 test('a slot that somebody else reads: the holder is named after wal_sender_timeout', async () => {
   await using harness = await Harness.open({ session: '-c wal_sender_timeout=100ms' });
   const from = await harness.prepared();
-  const holder = harness.stream(new RecordingLog(from));
+  // Somebody whom the server does not give up.
+  const holder = new Client({
+    connectionString: harness.database.url,
+    replication: 'database',
+    application_name: 'twin',
+  } as ClientConfig);
+  holder.on('error', () => {});
+  await holder.connect();
+  const held = holder
+    .query(
+      `START_REPLICATION SLOT ${harness.database.name}_slot LOGICAL 0/0 (proto_version '1', publication_names '${harness.database.name}')`,
+    )
+    .catch(() => {});
   await waitFor(async () => (await harness.slot())?.active === true, { describe: 'the holder' });
   const error = (await harness.stream(new RecordingLog(from)).outcome) as TailraceError;
   expect(error).toMatchObject({ code: 'E_SLOT_ACTIVE', retriable: false });
-  expect(error.message).toMatch(
-    /in use by process \d+ of the server, application "tailrace\/stream", from 127\.0\.0\.1/,
-  );
+  expect(error.message).toMatch(/in use by process \d+ of the server, application "twin", from 127\.0\.0\.1/);
   expect(error.fix).toMatch(/pg_terminate_backend\(\d+\)/);
-  holder.abort();
+  await holder.end();
+  await held;
 });
 
 test('a slot that is gone is final and named', async () => {
@@ -232,7 +249,7 @@ async function openProxied() {
   await target[Symbol.asyncDispose]();
   const harness = await Harness.open({
     url: (database) => proxy.url(database.url),
-    session: '-c wal_sender_timeout=400ms',
+    session: '-c wal_sender_timeout=1s',
   });
   return {
     harness,

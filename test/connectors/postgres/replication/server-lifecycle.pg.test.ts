@@ -1,6 +1,9 @@
+import { chownSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Catalog } from '../../../../connectors/postgres/catalog/catalog.ts';
+import type { PostgresSourceConfig } from '../../../../connectors/postgres/config.ts';
 import { resolveConnection } from '../../../../connectors/postgres/connection/connection-settings.ts';
 import { SqlSession } from '../../../../connectors/postgres/connection/sql-session.ts';
 import { ReplicationStream } from '../../../../connectors/postgres/replication/replication-stream.ts';
@@ -11,6 +14,7 @@ import { asTailraceError, type TailraceError } from '../../../../src/errors/tail
 import { type Lsn, parseLsn } from '../../../../src/events/lsn.ts';
 import { silentLogger } from '../../../../src/observe/logger.ts';
 import type { SourceEnd } from '../../../../src/pipeline/source.ts';
+import { CertificateAuthority } from '../../../support/certificates.ts';
 import { type LocalPostgres, startLocalPostgres } from '../../../support/local-postgres.ts';
 import { waitFor } from '../../../support/wait.ts';
 import { describeEvent, RecordingLog } from '../recording-log.ts';
@@ -53,9 +57,9 @@ interface Running {
   stop(): Promise<void>;
 }
 
-/** Streams into the log; with `confirms`, everything it has is confirmed, as a pipeline with a quick sink does. */
-function start(name: string, log: RecordingLog, confirms = true): Running {
-  const settings = resolveConnection({ url: server.url }, {});
+/** Streams into the log; everything it has is confirmed, as by a pipeline with a quick sink. */
+function start(name: string, log: RecordingLog, given: Partial<PostgresSourceConfig> = {}): Running {
+  const settings = resolveConnection({ url: server.url, ...given }, {});
   const abort = new AbortController();
   const session = new SqlSession({ settings, purpose: 'watch' });
   const watch = new ServerWatch({ session, slot: name, clock: systemClock, onFailed: () => {} });
@@ -73,7 +77,7 @@ function start(name: string, log: RecordingLog, confirms = true): Running {
       slot: (signal) => watch.slot(signal),
       slotHolder: (signal) => watch.slotHolder(signal),
     },
-    confirmable: () => (confirms ? log.synced : 0n),
+    confirmable: () => log.synced,
     clock: systemClock,
     logger: silentLogger,
   });
@@ -133,7 +137,8 @@ test('a killed server is retriable; what it sends again after recovery is droppe
   }
   await server.kill9();
   expect(await running.outcome).toMatchObject({ code: 'E_CONNECT', retriable: true });
-  await server.start();
+  // Its children take a moment to notice, and hold its shared memory until then.
+  await waitFor(async () => server.start().then(() => true), { describe: 'the server', timeoutMs: 20_000 });
   // The slot is where the last checkpoint saw it, behind what it had been told.
   const [slot] = await sql(
     `SELECT confirmed_flush_lsn AS lsn FROM pg_replication_slots WHERE slot_name = 'crash'`,
@@ -178,4 +183,43 @@ test('an immediate shutdown is retriable', async () => {
   await server.stop('immediate');
   expect(await running.outcome).toMatchObject({ code: 'E_CONNECT', retriable: true });
   await server.start();
+});
+
+test('over TLS the stream is held, goes on, confirms and stops as over a plain connection', async () => {
+  const authority = new CertificateAuthority();
+  const { certificate, key } = authority.issue({ commonName: 'db', hosts: ['127.0.0.1'] });
+  const { uid, gid } = statSync(server.dataDir);
+  for (const [file, text] of [
+    ['server.crt', certificate],
+    ['server.key', key],
+  ] as const) {
+    writeFileSync(join(server.dataDir, file), text, { mode: 0o600 });
+    chownSync(join(server.dataDir, file), uid, gid);
+  }
+  await server.restart('fast', { ssl: true, wal_sender_timeout: '3s' });
+  const log = new RecordingLog(await prepare('encrypted'));
+  const tls = { ssl: { mode: 'verify-full', ca: authority.certificate } } as const;
+  const running = start('encrypted', log, tls);
+  await sql('INSERT INTO encrypted VALUES (0)');
+  await events(log, 1);
+  const [using] = await sql(`SELECT s.ssl::text FROM pg_stat_ssl s JOIN pg_stat_replication r USING (pid)`);
+  expect(using?.['ssl']).toBe('true');
+  log.close();
+  const closedMs = performance.now();
+  await sql('INSERT INTO encrypted SELECT generate_series(1, 20000)');
+  await waitFor(() => performance.now() - closedMs > 2500, {
+    describe: 'more than twice wal_sender_timeout',
+  });
+  expect(log.transactions).toHaveLength(1);
+  log.open();
+  await events(log, 20_001);
+  await waitFor(() => running.stream.confirmed === log.appended, { describe: 'the position to be told' });
+  await running.stop();
+  expect(await running.outcome).toBe('aborted');
+  await waitFor(
+    async () =>
+      (await sql(`SELECT FROM pg_replication_slots WHERE slot_name = 'encrypted' AND NOT active`)).length ===
+      1,
+    { describe: 'the slot to be free' },
+  );
 });

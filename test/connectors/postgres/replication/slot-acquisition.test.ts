@@ -60,7 +60,7 @@ test.each([
     throw databaseError('55006');
   });
   await time.advance(seconds * 1000 - 500);
-  expect(await Promise.race([outcome, 'waiting'])).toBe('waiting');
+  expect(await Promise.race([outcome, Promise.resolve('waiting')])).toBe('waiting');
   await time.advance(1000);
   const error = await outcome;
   expect(error).toMatchObject({ code: 'E_SLOT_ACTIVE', retriable: false });

@@ -213,7 +213,7 @@ function describeParsed(message: Pgoutput.Message): readonly string[] {
       .map(({ name }) => {
         if (isKey && !relation.keyColumns.includes(name)) return 'not-captured';
         const value = values[name];
-        return value === null ? 'null' : value === undefined ? 'unchanged' : String(value);
+        return value === null ? 'null' : value === undefined ? 'unchanged' : shownValue(value);
       })
       .join(', ')})`;
   const table = (relation: Pgoutput.MessageRelation): string => `${relation.schema}.${relation.name}`;
@@ -311,3 +311,9 @@ test('every message of later protocols that the server can write is decoded', as
     expect(kinds).toContain(kind);
   }
 });
+
+/** Only strings and numbers come out of the tables above. */
+function shownValue(value: unknown): string {
+  if (typeof value === 'string' || typeof value === 'number') return String(value);
+  throw new TypeError(`Not expected here: ${typeof value}`);
+}

@@ -52,7 +52,7 @@ test('the server is told exactly what was confirmed, never anything else, and 0 
   await using harness = await open();
   const { tap, url } = await tapped(harness);
   await using _ = tap;
-  const stream = harness.start({ url, session: '-c wal_sender_timeout=600ms' });
+  const stream = harness.start({ url, session: '-c wal_sender_timeout=3s' });
   const allowed: Lsn[] = [0n];
   for (let i = 1; i <= 30; i++) {
     await harness.sql(`INSERT INTO t VALUES (${i}, 'v')`, `INSERT INTO unpublished VALUES (${i})`);
@@ -110,7 +110,7 @@ test('back-pressure longer than wal_sender_timeout does not end the connection',
   await using harness = await open();
   const { tap, url } = await tapped(harness);
   await using _ = tap;
-  const stream = harness.start({ url, session: '-c wal_sender_timeout=800ms' });
+  const stream = harness.start({ url, session: '-c wal_sender_timeout=2s' });
   await harness.sql(`INSERT INTO t VALUES (0, 'v')`);
   await stream.untilEvents(1);
   const pid = (await harness.slotFacts())?.activePid;
@@ -118,8 +118,8 @@ test('back-pressure longer than wal_sender_timeout does not end the connection',
   const closedMs = performance.now();
   // More than all buffers between the server and us hold.
   await harness.sql(`INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 30000) i`);
-  await waitFor(() => performance.now() - closedMs > 3000 && tap.statuses.length > 10, {
-    describe: 'three seconds of held reading',
+  await waitFor(() => performance.now() - closedMs > 4500 && tap.statuses.length > 6, {
+    describe: 'reading to be held for twice the time-out',
   });
   const heldAt = stream.log.events.length + stream.log.openEvents.length;
   expect(heldAt).toBeLessThan(20_000);
@@ -128,20 +128,22 @@ test('back-pressure longer than wal_sender_timeout does not end the connection',
   await stream.untilEvents(30_001);
   expect((await harness.slotFacts())?.activePid).toBe(pid);
   const gaps = tap.statuses.slice(1).map(({ atMs }, i) => atMs - (tap.statuses[i]?.atMs ?? 0));
-  expect(Math.max(...gaps)).toBeLessThan(800);
+  expect(Math.max(...gaps)).toBeLessThan(2000);
 });
 
 test('a server that has nothing to say is asked, and the connection lives', async () => {
   await using harness = await open();
   const { tap, url } = await tapped(harness);
   await using _ = tap;
-  const stream = harness.start({ url, session: '-c wal_sender_timeout=500ms' });
+  const stream = harness.start({ url, session: '-c wal_sender_timeout=1s' });
   await stream.connected();
   const startedMs = performance.now();
   // Caught up and confirmed: the server has no reason of its own to speak.
   await stream.caughtUp(harness);
   stream.confirm(stream.log.appended);
-  await waitFor(() => performance.now() - startedMs > 2500, { describe: 'five times the time-out' });
+  await waitFor(() => performance.now() - startedMs > 3500, {
+    describe: 'more than three times the time-out',
+  });
   expect(stream.over).toBe(false);
   expect(tap.statuses.some(({ asksForReply }) => asksForReply)).toBe(true);
   await harness.sql(`INSERT INTO t VALUES (1, 'v')`);
