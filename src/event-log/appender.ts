@@ -92,9 +92,8 @@ export class Appender {
   #beginOffset = 0;
   /** The relation of the last event: rows come in runs. */
   #relation: Relation | undefined;
-  /** Relation versions the current segment describes, and those of them described since Begin. */
+  /** Relation versions the current segment describes, in whatever transaction: readers pass by all frames. */
   #described: Set<number>;
-  #describedSinceBegin: number[] = [];
   #noTable: Relation | undefined;
 
   #source: Uint8Array = this.#buffer;
@@ -154,7 +153,6 @@ export class Appender {
     this.#transaction = transaction;
     this.#seq = 0;
     if (this.#replaying) return;
-    this.#describedSinceBegin.length = 0;
     const size = beginBytes(transaction);
     const at = this.#reserve(size);
     this.#beginOffset = (this.#slab as Slab).base + at;
@@ -218,9 +216,6 @@ export class Appender {
       this.#replaying = false;
       return;
     }
-    // Readers may step over all of it, the relations it describes included.
-    for (const version of this.#describedSinceBegin) this.#described.delete(version);
-    this.#relation = undefined;
     this.#abandon();
   }
 
@@ -307,7 +302,6 @@ export class Appender {
       this.#view.setUint32(at + 5, version, true);
       this.#buffer.utf8Write(text, at + RELATION_HEADER_BYTES);
       this.#described.add(version);
-      this.#describedSinceBegin.push(version);
     }
     this.#relation = relation;
   }
@@ -382,7 +376,6 @@ export class Appender {
     this.#limit = 0;
     this.#nextOffset = firstFrameOf(segment);
     this.#described = new Set();
-    this.#describedSinceBegin.length = 0;
     this.#relation = undefined;
   }
 }

@@ -107,10 +107,6 @@ export function writeBegin(view: DataView, buffer: Buffer, at: number, frame: Be
   buffer.utf8Write(origin.name, at + 42);
 }
 
-export function isContinuation(view: DataView, at: number): boolean {
-  return (view.getUint8(at + 5) & BEGIN_CONTINUED) !== 0;
-}
-
 export function beginCommitLsn(view: DataView, at: number): Lsn {
   return view.getBigUint64(at + 6, true);
 }

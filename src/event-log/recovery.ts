@@ -14,7 +14,6 @@ import {
   FIRST_EVENT_KIND,
   FRAME,
   frameEndLsn,
-  isContinuation,
   LAST_KIND,
   RELATION_HEADER_BYTES,
 } from './frame-format.ts';
@@ -70,7 +69,6 @@ export async function recover(options: RecoveryOptions): Promise<RecoveredLog> {
   try {
     const size = (await fileSystem.stat(last.path))?.size ?? 0;
     const end = await scanBlocks({ ...options, file, last, size, scan });
-    if (scan.unfinished) scan.forgetDescribed();
     await settle({ file, last, from: Math.max(scan.knownSynced, notedEnd), end, size });
     await fileSystem.fsyncDir(dir);
     if (end < last.base + size) {
@@ -249,7 +247,6 @@ class EndScan {
   readonly #segment: Segment;
   #commitLsn: Lsn = 0n;
   #seq = 0;
-  #describedSinceBegin: number[] = [];
 
   constructor(segment: Segment) {
     this.#segment = segment;
@@ -277,7 +274,6 @@ class EndScan {
       case FRAME.relation: {
         const version = view.getUint32(at + 5, true);
         this.registry.learn(version, () => buffer.utf8Slice(at + RELATION_HEADER_BYTES, at + size));
-        if (!this.described.has(version)) this.#describedSinceBegin.push(version);
         this.described.add(version);
         return;
       }
@@ -285,14 +281,12 @@ class EndScan {
         this.unfinished = true;
         this.#commitLsn = beginCommitLsn(view, at);
         this.#seq = beginSeqBefore(view, at);
-        if (!isContinuation(view, at)) this.#describedSinceBegin = [];
         return;
       case FRAME.commit:
         this.#finish(frameEndLsn(view, at));
         return;
       case FRAME.rollback:
         this.unfinished = false;
-        this.forgetDescribed();
         return;
       case FRAME.progress:
         this.end = { ...this.end, endLsn: frameEndLsn(view, at) };
@@ -312,15 +306,8 @@ class EndScan {
     }
   }
 
-  /** Readers step over an abandoned transaction, with the relations it describes. */
-  forgetDescribed(): void {
-    for (const version of this.#describedSinceBegin) this.described.delete(version);
-    this.#describedSinceBegin = [];
-  }
-
   #finish(endLsn: Lsn): void {
     this.unfinished = false;
-    this.#describedSinceBegin = [];
     const last: Position = { commitLsn: this.#commitLsn, seq: this.#seq };
     this.end = this.#seq === 0 ? { ...this.end, endLsn } : { endLsn, eventEndLsn: endLsn, last };
   }

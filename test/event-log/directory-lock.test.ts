@@ -3,7 +3,7 @@ import { readdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/prom
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
+import { type Clock, systemClock } from '../../src/clock.ts';
 import { DirectoryLock, readLockOwner } from '../../src/event-log/directory-lock.ts';
 import { ownIdentity } from '../../src/event-log/process-identity.ts';
 import { LogChild } from './log-child.ts';
@@ -129,6 +129,32 @@ test('a process that finds its lock taken stops writing', async () => {
   expect(log.synced).toBe(synced);
   await log.close();
   expect(await readLockOwner(directory.path)).toMatchObject({ host: 'elsewhere' });
+});
+
+test('a process that was stopped for long looks at its lock before it writes', async () => {
+  await using directory = await TestDirectory.make();
+  let stoppedMs = 0;
+  const clock: Clock = {
+    nowMs: () => systemClock.nowMs(),
+    monotonicMs: () => systemClock.monotonicMs() + stoppedMs,
+    sleep: (ms, signal) => systemClock.sleep(ms, signal),
+  };
+  const log = await directory.open({ clock, lock: { heartbeatMs: 60_000, silenceMs: 6000 } });
+  send(log, transaction(1000n));
+  await log.sync();
+  stoppedMs = 10_000;
+  await writeLock(directory.path, { host: 'elsewhere', pid: 17 });
+  send(log, transaction(2000n));
+  await expect(log.sync()).rejects.toMatchObject({ code: 'E_LOCKED' });
+  expect(log.synced).toBe(1040n);
+});
+
+test('an open log touches its lock', async () => {
+  await using directory = await TestDirectory.make();
+  await directory.open({ lock: HASTY });
+  const touched = async (): Promise<number> => (await stat(join(directory.path, 'lock'))).mtimeMs;
+  const before = await touched();
+  await expect.poll(touched).toBeGreaterThan(before);
 });
 
 test('the lock tells its owner alone how to speak to the process', async () => {
