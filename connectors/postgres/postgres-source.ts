@@ -141,7 +141,7 @@ class PostgresSource implements Source {
       stream: options,
       catalog: {
         relation: (message, signal) => this.#catalog.relation(message, signal),
-        slot: (signal) => this.#watch.slot(signal),
+        slot: async (signal) => (await this.inspect(signal)).slot,
         slotHolder: (signal) => this.#watch.slotHolder(signal),
       },
       confirmable: () => this.#confirmable,

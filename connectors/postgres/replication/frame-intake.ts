@@ -7,7 +7,7 @@ import type { RelationDefinition } from '../../../src/events/relation.ts';
 import type { RelationMessage } from '../pgoutput/messages.ts';
 import { ProtocolViolation, protocolError } from '../pgoutput/protocol-violation.ts';
 import { TransactionDecoder } from '../pgoutput/transaction-decoder.ts';
-import { dataLsn, frameKind, readKeepalive, XLOG_DATA_HEADER_BYTES } from './frames.ts';
+import { dataLsn, dataSentUs, frameKind, readKeepalive, XLOG_DATA_HEADER_BYTES } from './frames.ts';
 import type { ProgressMarks } from './progress-marks.ts';
 import type { ReadGate } from './read-gate.ts';
 import { ReadPacing } from './read-pacing.ts';
@@ -18,9 +18,6 @@ const SLICE_MS = 10;
 const BEGIN = 0x42; // B
 const COMMIT = 0x43; // C
 const MESSAGE = 0x4d; // M
-
-/** Offset of PostgreSQL's epoch from 1970, as a double: microseconds stay exact until the year 2255. */
-const POSTGRES_EPOCH_US = 946_684_800_000_000;
 
 export interface FrameIntakeOptions {
   readonly into: LogWriter;
@@ -113,7 +110,7 @@ export class FrameIntake {
       this.#keepalive(frame, onArrival);
       return undefined;
     }
-    this.#sentUs = frame.readUInt32BE(17) * 4_294_967_296 + frame.readUInt32BE(21);
+    this.#sentUs = dataSentUs(frame);
     const tag = frame[XLOG_DATA_HEADER_BYTES];
     // The log takes no mark inside a transaction.
     if (tag === BEGIN) this.#options.marks.drop();
@@ -206,7 +203,7 @@ export class FrameIntake {
   /** Age of the newest transaction when the server sent it. Both times are the server's. */
   #lagMs(): number {
     const committedUs = Number(this.#decoder.commitTimeUs);
-    return committedUs === 0 ? 0 : (this.#sentUs + POSTGRES_EPOCH_US - committedUs) / 1000;
+    return committedUs === 0 ? 0 : (this.#sentUs - committedUs) / 1000;
   }
 
   #fail(error: unknown): void {

@@ -1,7 +1,6 @@
 import type { Clock } from '../../../src/clock.ts';
 import type { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { type Lsn, parseLsn } from '../../../src/events/lsn.ts';
-import type { SlotFacts } from '../../../src/pipeline/source.ts';
 import type { SqlSession } from '../connection/sql-session.ts';
 import { HEARTBEAT_PREFIX } from '../pgoutput/transaction-decoder.ts';
 import { type PeriodicStatement, runSideStatements } from './side-statements.ts';
@@ -43,30 +42,6 @@ export class ServerWatch {
       statements.push({ intervalMs: heartbeatIntervalMs, run: (aborted) => this.#beat(aborted) });
     }
     return runSideStatements({ statements, clock, signal, onFailed });
-  }
-
-  async slot(signal: AbortSignal): Promise<SlotFacts | undefined> {
-    const { session, slot } = this.#options;
-    const [row] = await session.query<{ slot: SlotState }>({
-      // The columns differ from version to version; as JSON one query reads them all.
-      sql: 'SELECT to_jsonb(s) AS slot FROM pg_catalog.pg_replication_slots s WHERE s.slot_name = $1',
-      params: [slot],
-      doing: `Looking at the replication slot ${slot}`,
-      signal,
-    });
-    if (row === undefined) return undefined;
-    const { plugin, database, active, active_pid, wal_status, invalidation_reason, confirmed_flush_lsn } =
-      row.slot;
-    return {
-      name: slot,
-      plugin: plugin ?? undefined,
-      database: database ?? undefined,
-      active,
-      activePid: active_pid ?? undefined,
-      walStatus: wal_status ?? undefined,
-      invalidationReason: invalidation_reason ?? undefined,
-      confirmedFlushLsn: confirmed_flush_lsn === null ? undefined : parseLsn(confirmed_flush_lsn),
-    };
   }
 
   /** Undefined: nobody holds the slot. What the role may not see of the holder is left out. */
@@ -114,16 +89,6 @@ export class ServerWatch {
       signal,
     });
   }
-}
-
-interface SlotState {
-  readonly plugin: string | null;
-  readonly database: string | null;
-  readonly active: boolean;
-  readonly active_pid: number | null;
-  readonly wal_status: string | null;
-  readonly invalidation_reason?: string | null | undefined;
-  readonly confirmed_flush_lsn: string | null;
 }
 
 interface HolderRow {

@@ -8,6 +8,7 @@ import { resolveConnection } from '../../../../connectors/postgres/connection/co
 import { SqlSession } from '../../../../connectors/postgres/connection/sql-session.ts';
 import { ReplicationStream } from '../../../../connectors/postgres/replication/replication-stream.ts';
 import { ServerWatch } from '../../../../connectors/postgres/replication/server-watch.ts';
+import { inspectSource } from '../../../../connectors/postgres/setup/inspect.ts';
 import { systemClock } from '../../../../src/clock.ts';
 import { TablePattern } from '../../../../src/config/table-pattern.ts';
 import { asTailraceError, type TailraceError } from '../../../../src/errors/tailrace-error.ts';
@@ -74,7 +75,7 @@ function start(name: string, log: RecordingLog, given: Partial<PostgresSourceCon
     stream: { from: log.appended, into: log, signal: abort.signal },
     catalog: {
       relation: (message, signal) => catalog.relation(message, signal),
-      slot: (signal) => watch.slot(signal),
+      slot: async (signal) => (await inspectSource({ settings, slot: name, signal })).slot,
       slotHolder: (signal) => watch.slotHolder(signal),
     },
     confirmable: () => log.synced,
