@@ -13,8 +13,8 @@ export const UNCHANGED: unique symbol = Symbol('unchanged');
 /** Dropped by the capture. */
 export const NOT_CAPTURED: unique symbol = Symbol('not-captured');
 
-/** One column: PostgreSQL's text, null, or one of the markers. A column left out is null. */
-export type Cell = string | null | typeof UNCHANGED | typeof NOT_CAPTURED;
+/** One column: PostgreSQL's text (bytes where it is not UTF-8), null, or one of the markers. A column left out is null. */
+export type Cell = string | Buffer | null | typeof UNCHANGED | typeof NOT_CAPTURED;
 export type Row = Readonly<Record<string, Cell>>;
 
 export interface ColumnSpec {

@@ -14,8 +14,8 @@ export interface LineOptions {
 }
 
 /**
- * Writes one record as one line of JSON; nothing for a tombstone where only values are wanted. Encoders write no newline themselves,
- * and nothing is left of a record they cannot write.
+ * Writes one record as one line of JSON; nothing for a tombstone where only values are wanted. Encoders write no newline themselves.
+ * What was written of a record before its encoder throws is for the caller to take back.
  */
 export function writeLine(
   { encoder, records }: LineOptions,
@@ -23,21 +23,15 @@ export function writeLine(
   part: number,
   out: ByteWriter,
 ): void {
-  const start = out.length;
-  try {
-    if (records === 'value') {
-      if (encoder.value(event, part, out)) out.byte(NEWLINE);
-      return;
-    }
-    out.ascii('{"key":');
-    if (!encoder.key(event, part, out)) out.ascii('null');
-    out.ascii(',"value":');
-    if (!encoder.value(event, part, out)) out.ascii('null');
-    out.ascii('}\n');
-  } catch (thrown) {
-    out.length = start;
-    throw thrown;
+  if (records === 'value') {
+    if (encoder.value(event, part, out)) out.byte(NEWLINE);
+    return;
   }
+  out.ascii('{"key":');
+  if (!encoder.key(event, part, out)) out.ascii('null');
+  out.ascii(',"value":');
+  if (!encoder.value(event, part, out)) out.ascii('null');
+  out.ascii('}\n');
 }
 
 /** The refusal of a single event that an encoder cannot express; undefined for every other error. */

@@ -120,6 +120,18 @@ describe('a mirror follows its table', () => {
     expect(file.rows('SELECT count(*) n FROM t')).toEqual([{ n: 5n }]);
   });
 
+  test('a row that moves to another key is found under it', async () => {
+    await using file = new MirrorFile();
+    const { delivery } = await file.open([toMirror({ search: { columns: ['a'] } })]);
+    const script = new EventScript();
+    script.transaction((tx) => {
+      tx.insert(first, { id: '1', a: 'pear', b: 'x' });
+      tx.update(first, { id: '2', a: 'pear', b: 'x' }, { oldKey: { id: '1' } });
+    });
+    await delivery.write(script);
+    expect(file.rows("SELECT rowid FROM t_search WHERE t_search MATCH 'pear'")).toEqual([{ rowid: 2n }]);
+  });
+
   test('a searched column that is renamed is searched under its new name', async () => {
     await using file = new MirrorFile();
     const before = await file.open([toMirror({ search: { columns: ['a'] } })]);

@@ -177,6 +177,21 @@ test('every kind of value is kept exactly', async () => {
   expect(file.rows('SELECT id FROM types ORDER BY real DESC LIMIT 1')).toEqual([{ id: 9007199254740993n }]);
 });
 
+test('text that is not UTF-8 is refused, replacement characters that were there are kept', async () => {
+  await using file = new MirrorFile();
+  const { delivery } = await file.open();
+  const script = new EventScript();
+  script.transaction((tx) => tx.insert(orders, { id: '1', status: 'a\uFFFDb', note: '𝄞' }));
+  const { accepted } = await delivery.write(script);
+  script.transaction((tx) => {
+    tx.insert(orders, { id: '2', status: Buffer.from([0x61, 0xe9]) });
+    tx.insert(orders, { id: '3', status: 'fine' });
+  });
+  const { rejected } = await delivery.write(script, { after: accepted?.position });
+  expect(rejected).toMatchObject([{ item: 0, reason: 'E_ENCODING' }]);
+  expect(file.rows('SELECT status, note FROM orders')).toEqual([{ status: 'a\uFFFDb', note: '𝄞' }]);
+});
+
 test('an unchanged large value stays as it is, also when the key changes', async () => {
   await using file = new MirrorFile();
   const { delivery } = await file.open();
