@@ -1,5 +1,5 @@
-import type { Lsn } from '../events/lsn.ts';
-import type { Position } from '../events/position.ts';
+import { type Lsn, maxLsn } from '../events/lsn.ts';
+import { BEFORE_ALL, type Position } from '../events/position.ts';
 import type { Relation } from '../events/relation.ts';
 import { BLOCK_HEADER_BYTES, closeBlock, openBlock } from './block.ts';
 import type { LogWriter, TransactionHeader } from './contract.ts';
@@ -30,11 +30,14 @@ const LONGEST_SEGMENT = 2;
 type AppendedEvent = Parameters<LogWriter['append']>[0];
 
 /** Where a log ends: after recovery, a restart, or at the moment. */
-export interface LogEnd {
+export interface LogEnd extends CommittedEnd {
   /** Log offset behind the last frame. */
   readonly offset: number;
   /** Readers may go up to here: no transaction is open below it. */
   readonly visible: number;
+}
+
+export interface CommittedEnd {
   /** Of the last commit or progress. */
   readonly endLsn: Lsn;
   /** Of the last transaction with events. */
@@ -69,7 +72,7 @@ export interface AppenderOptions {
 /** Puts frames into the tail, in blocks and segments; memory only. */
 export class Appender {
   readonly #options: AppenderOptions;
-  #end: LogEnd;
+  #end: CommittedEnd;
   #visible: number;
 
   // The slab being written; offsets below are local to it.
@@ -101,7 +104,8 @@ export class Appender {
 
   constructor(options: AppenderOptions) {
     this.#options = options;
-    this.#end = options.end;
+    const { endLsn, eventEndLsn, last } = options.end;
+    this.#end = { endLsn, eventEndLsn, last };
     this.#visible = options.end.visible;
     this.#nextOffset = options.end.offset;
     this.#segmentBase = options.index.last?.base ?? options.end.offset;
@@ -241,24 +245,16 @@ export class Appender {
   /** The next frame begins a new log: what was before it is of no account to readers. */
   restart(startLsn: Lsn): void {
     if (this.#transaction !== undefined) throw misuse('restart inside a transaction');
-    this.#end = {
-      ...this.#end,
-      endLsn: startLsn,
-      eventEndLsn: startLsn,
-      last: { commitLsn: 0n, seq: 0 },
-    };
+    this.#end = { endLsn: startLsn, eventEndLsn: startLsn, last: BEFORE_ALL };
     this.#startSegment(true);
   }
 
-  #publish(moved: Partial<Pick<LogEnd, 'endLsn' | 'eventEndLsn' | 'last'>>): void {
-    const end = this.#end;
-    const endLsn = moved.endLsn !== undefined && moved.endLsn > end.endLsn ? moved.endLsn : end.endLsn;
+  #publish(moved: Partial<CommittedEnd>): void {
+    const { endLsn, eventEndLsn, last } = this.#end;
     this.#end = {
-      offset: 0,
-      visible: 0,
-      endLsn,
-      eventEndLsn: moved.eventEndLsn ?? end.eventEndLsn,
-      last: moved.last ?? end.last,
+      endLsn: maxLsn(endLsn, moved.endLsn ?? endLsn),
+      eventEndLsn: moved.eventEndLsn ?? eventEndLsn,
+      last: moved.last ?? last,
     };
     this.#visible = this.offset;
     this.#options.onVisible();

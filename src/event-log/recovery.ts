@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import { formatLsn, type Lsn } from '../events/lsn.ts';
-import type { Position } from '../events/position.ts';
+import { BEFORE_ALL, type Position } from '../events/position.ts';
 import type { Logger } from '../observe/logger.ts';
-import type { LogEnd } from './appender.ts';
+import type { CommittedEnd, LogEnd } from './appender.ts';
 import { BLOCK_HEADER_BYTES, blockSyncedOffset, findBlock } from './block.ts';
 import { readBlocks } from './block-file.ts';
 import { type FileSystem, type LogFile, NEW_SUFFIX, readFully, writeFully } from './file-system.ts';
@@ -57,7 +57,7 @@ export async function recover(options: RecoveryOptions): Promise<RecoveredLog> {
     return {
       index,
       registry: new RelationRegistry(1),
-      end: { offset: 0, visible: 0, endLsn: 0n, eventEndLsn: 0n, last: { commitLsn: 0n, seq: 0 } },
+      end: { offset: 0, visible: 0, endLsn: 0n, eventEndLsn: 0n, last: BEFORE_ALL },
       unfinished: false,
       described: new Set(),
     };
@@ -238,7 +238,7 @@ async function settle(options: {
 class EndScan {
   readonly registry: RelationRegistry;
   readonly described = new Set<number>();
-  end: Omit<LogEnd, 'offset' | 'visible'>;
+  end: CommittedEnd;
   /** Log offset behind the last frame outside a transaction; where the segment begins when it has none. */
   visible: number;
   unfinished: boolean;
