@@ -9,7 +9,7 @@ import type { ElasticsearchRoute } from '../documents/route.ts';
 import type { PositionDocument } from '../position/position-document.ts';
 import { ownerOf } from '../position/positions-index.ts';
 import { addFields, countDocuments, createIndex, type IndexPlan, missingFields } from './index-setup.ts';
-import { type IndexState, indexState, isSameIndex } from './index-state.ts';
+import { type IndexState, indexState, indexUuids } from './index-state.ts';
 import { tableFields } from './table-fields.ts';
 
 export interface DestinationsOptions {
@@ -68,13 +68,11 @@ export class Destinations {
 
   /** Throws E_SINK_CONFIG when an index was deleted since: a write would have made another one of its name, without a mapping. */
   async verify(signal: AbortSignal): Promise<void> {
+    if (this.#touched.size === 0) return;
     const { client, position } = this.#options;
-    for (const name of this.#touched) {
-      const owned = position.indices.find((index) => index.name === name);
-      if (owned !== undefined && !(await isSameIndex(client, owned, signal))) {
-        throw gone(name, 'was deleted while it was written to');
-      }
-    }
+    const there = await indexUuids(client, [...this.#touched], signal);
+    const lost = position.indices.find(({ name, uuid }) => this.#touched.has(name) && !there.has(uuid));
+    if (lost !== undefined) throw gone(lost.name, 'was deleted while it was written to');
     this.#touched.clear();
   }
 

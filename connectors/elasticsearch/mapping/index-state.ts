@@ -82,27 +82,44 @@ export async function indexState(
   };
 }
 
-/** False when the index was deleted, whether or not another one has taken its name. */
-export async function isSameIndex(
+/** A request line has at most 4096 bytes (http.max_initial_line_length). */
+const MAX_NAMES_BYTES = 3000;
+
+/** UUIDs of those of the indices (or aliases) that are there. */
+export async function indexUuids(
   client: ElasticsearchClient,
-  index: { readonly name: string; readonly uuid: string },
+  names: readonly string[],
   signal: AbortSignal,
-): Promise<boolean> {
-  const answer = await client.request({
-    method: 'GET',
-    path: `/${encodeURIComponent(index.name)}/_settings/index.uuid`,
-    signal,
-  });
-  if (answer.status === 404) return false;
-  if (answer.status !== 200) {
-    throw refusal({
-      status: answer.status,
-      error: serverError(answer),
-      doing: `look at the index ${index.name}`,
-      indices: [index.name],
-      harmless: true,
+): Promise<ReadonlySet<string>> {
+  const uuids = new Set<string>();
+  for (const path of paths(names)) {
+    const answer = await client.request({
+      method: 'GET',
+      path: `/${path}/_settings/index.uuid`,
+      query: { ignore_unavailable: true },
+      signal,
     });
+    if (answer.status !== 200) {
+      throw refusal({
+        status: answer.status,
+        error: serverError(answer),
+        doing: `look at the indices ${names.join(', ')}`,
+        indices: names,
+        harmless: true,
+      });
+    }
+    const found = jsonOf<Record<string, { settings: { index: { uuid: string } } }>>(answer);
+    for (const { settings } of Object.values(found)) uuids.add(settings.index.uuid);
   }
-  const found = jsonOf<Record<string, { settings: { index: { uuid: string } } }>>(answer);
-  return Object.values(found).some(({ settings }) => settings.index.uuid === index.uuid);
+  return uuids;
+}
+
+function paths(names: readonly string[]): readonly string[] {
+  const parts: string[] = [];
+  for (const name of names.map(encodeURIComponent)) {
+    const last = parts.at(-1);
+    if (last === undefined || last.length + name.length >= MAX_NAMES_BYTES) parts.push(name);
+    else parts[parts.length - 1] = `${last},${name}`;
+  }
+  return parts;
 }

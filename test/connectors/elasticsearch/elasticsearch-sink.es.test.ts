@@ -67,6 +67,19 @@ describe('rows become documents', () => {
     });
   });
 
+  test('compressed on the way, in requests and answers', async () => {
+    await using indices = await createTestIndices();
+    await using sink = fixture(indices, { config: { compression: true } });
+    await sink.open();
+    await sink.prepare(orders);
+    const script = new EventScript();
+    script.transaction((tx) => {
+      for (let i = 0; i < 500; i++) tx.insert(orders, { id: String(i), note: 'x'.repeat(100), total: null });
+    });
+    expect(await sink.deliver(script)).toEqual(script.end);
+    expect(Object.keys(await sources(indices))).toHaveLength(500);
+  });
+
   test('a TRUNCATE deletes more documents than a page holds', async () => {
     await using indices = await createTestIndices();
     await using sink = fixture(indices);
