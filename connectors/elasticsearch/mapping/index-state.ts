@@ -92,7 +92,7 @@ export async function indexUuids(
   signal: AbortSignal,
 ): Promise<ReadonlySet<string>> {
   const uuids = new Set<string>();
-  for (const path of paths(names)) {
+  for (const path of pathParts(names)) {
     const answer = await client.request({
       method: 'GET',
       path: `/${path}/_settings/index.uuid`,
@@ -114,7 +114,8 @@ export async function indexUuids(
   return uuids;
 }
 
-function paths(names: readonly string[]): readonly string[] {
+/** Index names joined by commas, in as many parts as request lines need. */
+export function pathParts(names: readonly string[]): readonly string[] {
   const parts: string[] = [];
   for (const name of names.map(encodeURIComponent)) {
     const last = parts.at(-1);

@@ -294,29 +294,6 @@ describe('indices', () => {
     expect(await next.open()).toEqual(stood);
   });
 
-  test('are all watched, however many and long their names are', async () => {
-    await using indices = await createTestIndices();
-    await using sink = fixture(indices);
-    await sink.open();
-    const tables = Array.from({ length: 14 }, (_, i) =>
-      relation({ table: `t${i}`, columns: { id: 'int8' }, key: ['id'], oid: 20_000 + i }),
-    );
-    const index = (i: number): string => indices.name(`t${i}-${'x'.repeat(225)}`);
-    for (const [i, table] of tables.entries()) await sink.prepare(table, { index: index(i) });
-    const script = new EventScript();
-    script.transaction((tx) => {
-      for (const table of tables) tx.insert(table, { id: '1' });
-    });
-    expect(await sink.deliver(script)).toEqual(script.end);
-    await sink.deliver(script);
-    await indices.client.indices.delete({ index: index(13) });
-    await sink.write(sink.batch(script));
-    await expect(sink.sink.flush(sink.signal)).rejects.toMatchObject({
-      code: 'E_SINK_CONFIG',
-      message: expect.stringContaining(index(13)),
-    });
-  });
-
   test('behind an alias can be replaced by a copy', async () => {
     await using indices = await createTestIndices();
     const { client } = indices;
