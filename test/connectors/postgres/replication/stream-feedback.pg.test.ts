@@ -138,7 +138,8 @@ test('a server that has nothing to say is asked, and the connection lives', asyn
   const stream = harness.start({ url, session: '-c wal_sender_timeout=1s' });
   await stream.connected();
   const startedMs = performance.now();
-  // Caught up and confirmed: the server has no reason of its own to speak.
+  // Everything is confirmed as it comes: the server has no reason of its own to speak.
+  stream.log.onSynced(() => stream.confirm(stream.log.appended));
   await stream.caughtUp(harness);
   stream.confirm(stream.log.appended);
   await waitFor(() => performance.now() - startedMs > 3500, {
@@ -155,8 +156,9 @@ test('with wal_sender_timeout off the stream works and confirms', async () => {
   const stream = harness.start({ session: '-c wal_sender_timeout=0' });
   await harness.sql(`INSERT INTO t VALUES (1, 'v')`);
   await stream.untilEvents(1);
-  stream.confirm(stream.log.appended);
-  await waitFor(async () => (await confirmedBySlot(harness)) === stream.log.appended, {
+  const confirmed = stream.log.appended;
+  stream.confirm(confirmed);
+  await waitFor(async () => (await confirmedBySlot(harness)) === confirmed, {
     describe: 'the slot to move',
   });
 });
