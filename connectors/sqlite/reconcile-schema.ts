@@ -68,7 +68,8 @@ function create(db: DatabaseSync, owner: Owner, table: MirrorTable): void {
   storeMirror(db, storedForm(owner, table, needsRowidColumn(table)));
 }
 
-function change(db: DatabaseSync, owner: Owner, table: MirrorTable, stored: StoredMirror): boolean {
+function change(db: DatabaseSync, owner: Owner, asked: MirrorTable, stored: StoredMirror): boolean {
+  const table = withKnownNumbers(asked, stored);
   const plan = planSchemaChange(stored, table);
   if (plan !== undefined && 'finding' in plan) {
     throw new TailraceError({
@@ -86,6 +87,16 @@ function change(db: DatabaseSync, owner: Owner, table: MirrorTable, stored: Stor
   }
   storeMirror(db, wanted);
   return plan !== undefined;
+}
+
+/** A column that was gone again when the source looked it up comes without its number: the one known from before holds. */
+function withKnownNumbers(table: MirrorTable, stored: StoredMirror): MirrorTable {
+  if (table.columns.every(({ attnum }) => attnum !== 0)) return table;
+  const known = new Map(stored.columns.map(({ name, attnum }) => [name, attnum]));
+  const columns = table.columns.map((column) =>
+    column.attnum === 0 ? { ...column, attnum: known.get(column.name) ?? 0 } : column,
+  );
+  return { ...table, columns, maxAttnum: Math.max(table.maxAttnum, stored.maxAttnum) };
 }
 
 function changeSql(table: MirrorTable, plan: SchemaChange): string[] {

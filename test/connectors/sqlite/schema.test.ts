@@ -75,6 +75,25 @@ describe('a mirror follows its table', () => {
     ]);
   });
 
+  test('a column that the catalog had forgotten when it was looked up, renamed', async () => {
+    await using file = new MirrorFile();
+    const { delivery } = await file.open();
+    const script = new EventScript();
+    const forgotten = version({ id: 'int4', a: 'text', b: { type: 'text', attnum: 0 } });
+    const renamed = version({ id: 'int4', a: 'text', c: { type: 'text', attnum: 3 } });
+    script.transaction((tx) => {
+      tx.insert(first, { id: '1', a: 'x', b: '1' });
+      tx.insert(forgotten, { id: '2', a: 'x', b: '2' });
+      tx.insert(renamed, { id: '3', a: 'x', c: '3' });
+    });
+    await delivery.write(script);
+    expect(file.rows('SELECT id, c FROM t ORDER BY id')).toEqual([
+      { id: 1n, c: '1' },
+      { id: 2n, c: '2' },
+      { id: 3n, c: '3' },
+    ]);
+  });
+
   test('a renamed table takes its rows along', async () => {
     await using file = new MirrorFile();
     const { delivery } = await file.open([toMirror({ search: { columns: ['a'] } })]);
