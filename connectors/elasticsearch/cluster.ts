@@ -9,7 +9,8 @@ export interface ServerVersion {
   readonly number: string;
 }
 
-const OLDEST: Readonly<Record<Flavour, number>> = { elasticsearch: 8, opensearch: 2 };
+/** OpenSearch sorts a point in time by _shard_doc from 3.3 on. */
+const OLDEST: Readonly<Record<Flavour, string>> = { elasticsearch: '8.0', opensearch: '3.3' };
 
 /**
  * What answers; undefined when this user may not ask, or a distribution does not tell. Throws E_SINK_CONFIG for a version too old and
@@ -33,13 +34,19 @@ export async function serverVersion(
   }
   const { number } = version;
   const flavour = version.distribution === 'opensearch' ? 'opensearch' : 'elasticsearch';
-  if (Number.parseInt(number, 10) < OLDEST[flavour]) {
+  if (isOlder(number, OLDEST[flavour])) {
     throw new TailraceError({
       code: 'E_SINK_CONFIG',
-      message: `${flavour === 'opensearch' ? 'OpenSearch' : 'Elasticsearch'} ${number} is too old: ${OLDEST[flavour]}.0 is the oldest that serves.`,
+      message: `${flavour === 'opensearch' ? 'OpenSearch' : 'Elasticsearch'} ${number} is too old: ${OLDEST[flavour]} is the oldest that serves.`,
     });
   }
   return { flavour, number };
+}
+
+function isOlder(number: string, oldest: string): boolean {
+  const [major = 0, minor = 0] = number.split('.').map(Number);
+  const [oldestMajor = 0, oldestMinor = 0] = oldest.split('.').map(Number);
+  return major === oldestMajor ? minor < oldestMinor : major < oldestMajor;
 }
 
 export async function serverFlavour(client: ElasticsearchClient, signal: AbortSignal): Promise<Flavour> {

@@ -159,6 +159,28 @@ describe('a broken way to the cluster', () => {
     }
   });
 
+  test('what is too old, or something else, is named before anything is written', async () => {
+    await using indices = await createTestIndices();
+    await using gateway = await Gateway.start(indices.url);
+    const answers = [
+      ['{"version":{"number":"7.17.29"}}', 'E_SINK_CONFIG', 'Elasticsearch 7.17.29 is too old'],
+      [
+        '{"version":{"number":"3.2.0","distribution":"opensearch"}}',
+        'E_SINK_CONFIG',
+        'OpenSearch 3.2.0 is too old',
+      ],
+      ['{"hello":"world"}', 'E_SINK_CONFIG', 'neither Elasticsearch nor OpenSearch'],
+      ['<html>a user interface</html>', 'E_SINK_UNAVAILABLE', 'does not speak JSON'],
+    ] as const;
+    for (const [body, code, message] of answers) {
+      gateway.hook = () => ({ status: 200, body, contentType: 'application/json' });
+      await using sink = fixture(indices, { url: gateway.url });
+      const error = await failure(sink.open());
+      expect(error).toMatchObject({ code, message: expect.stringContaining(message) });
+    }
+    expect(await indices.client.indices.exists({ index: `${indices.prefix}positions` })).toBe(false);
+  });
+
   test('several nodes: one that is gone is left out', async () => {
     await using indices = await createTestIndices();
     const target = new URL(indices.url);
