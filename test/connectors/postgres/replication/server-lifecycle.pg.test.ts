@@ -186,6 +186,22 @@ test('an immediate shutdown is retriable', async () => {
   await server.start();
 });
 
+test('a server that has nothing to say is asked, and the connection lives', async () => {
+  // Nobody else is here: what is confirmed as it comes leaves the server no reason of its own to speak.
+  await server.restart('fast', { wal_sender_timeout: '1s' });
+  const log = new RecordingLog(await prepare('silent'));
+  const running = start('silent', log);
+  await sql('INSERT INTO silent VALUES (1)');
+  await events(log, 1);
+  const idleMs = performance.now();
+  await waitFor(() => performance.now() - idleMs > 4000, { describe: 'four times the time-out' });
+  expect(running.stream.connected).toBe(true);
+  await sql('INSERT INTO silent VALUES (2)');
+  await events(log, 2);
+  await running.stop();
+  expect(await running.outcome).toBe('aborted');
+});
+
 test('over TLS the stream is held, goes on, confirms and stops as over a plain connection', async () => {
   const authority = new CertificateAuthority();
   const { certificate, key } = authority.issue({ commonName: 'db', hosts: ['127.0.0.1'] });
