@@ -1,195 +1,225 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Client } from 'pg';
 import pc from 'picocolors';
+import { parseLsn } from '../../src/events/lsn.ts';
 import { freePort } from '../../test/support/free-port.ts';
-import { startLocalPostgres } from '../../test/support/local-postgres.ts';
-import { TailraceProcess } from '../../test/support/tailrace-process.ts';
-import { lastEvents } from './last-events.ts';
-import { number, Screen } from './screen.ts';
-import { SCHEMA, seed } from './shop-schema.ts';
-import { compare, countIndexRows, isClean, MIRRORED, PINNED, search, type TableVerdict } from './verdict.ts';
+import { Connector, isStreaming } from './connector.ts';
+import { History } from './history.ts';
+import { Mirror } from './mirror.ts';
+import { type DemoOptions, parseOptions, USAGE } from './options.ts';
+import { isSuccess, type Report, renderReport, type Search } from './report.ts';
+import { type Column, Screen } from './screen.ts';
+import { SearchIndex } from './search-index.ts';
+import { MissingServersError, type Servers, startServers } from './servers.ts';
+import { countRows, openShop, type Shop, walEnd } from './shop.ts';
+import { seed } from './shop-schema.ts';
+import { Topics } from './topics.ts';
+import { judge, type Place } from './verdict.ts';
+import { watch } from './watch.ts';
 import { Workload } from './workload.ts';
 
-const SECONDS = 20;
-const KILL_AT_SECONDS = 8;
-const FRAME_MS = 250;
-const CATCH_UP_MS = 30_000;
+const START_MS = 30_000;
+const CATCH_UP_MS = 60_000;
 const SEARCH = 'oak lamp';
+const INTERRUPTED = 130;
 
 const screen = new Screen(process.stdout);
 const interrupted = new AbortController();
-process.once('SIGINT', () => interrupted.abort());
+// The first asks for the verdict, or ends what has not begun; the second ends everything.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort());
 
-async function main(): Promise<number> {
-  const dir = mkdtempSync(join(tmpdir(), 'tailrace-demo-'));
+async function main(options: DemoOptions): Promise<number> {
   screen.say(
-    `${pc.bold('Tailrace demo')}: a shop’s database into a change history and a search index, live.`,
+    `${pc.bold('Tailrace demo')}: a shop’s database into ${options.full ? 'four places at once' : 'a change history and a search index'}, live.\n`,
   );
-  screen.say('Starting PostgreSQL ...');
-  await using postgres = await startLocalPostgres();
-  const client = new Client({ connectionString: postgres.url, options: PINNED });
-  await client.connect();
-  await client.query(SCHEMA);
+  screen.say(
+    options.full
+      ? 'Starting PostgreSQL, Kafka and Elasticsearch (fetched the first time: about 1 GB) ...'
+      : 'Starting PostgreSQL ...',
+  );
+  await using servers = await startServers(options.full, (line) => screen.say(line));
+  if (interrupted.signal.aborted) return INTERRUPTED;
+  const dir = mkdtempSync(join(tmpdir(), 'tailrace-demo-'));
+  let code = 1;
+  try {
+    code = await runShop(options, servers, dir);
+  } finally {
+    if (code === 0 && process.env['TAILRACE_DEMO_KEEP'] === undefined) rmSync(dir, { recursive: true });
+    else screen.say(`  Files of this run: ${dir}\n`);
+  }
+  return code;
+}
 
-  const connector = new TailraceProcess({
-    config: fileURLToPath(new URL('../shop.yaml', import.meta.url)),
-    env: { DATABASE_URL: postgres.url, DATA_DIR: dir },
+async function runShop(options: DemoOptions, servers: Servers, dir: string): Promise<number> {
+  const file = options.full ? 'shop-full.yaml' : 'shop.yaml';
+  const config = fileURLToPath(new URL(`../${file}`, import.meta.url));
+  // On servers that others use too, names must be nobody else's.
+  const borrowed = isBorrowed('TAILRACE_TEST_KAFKA_BROKERS') || isBorrowed('TAILRACE_TEST_ELASTICSEARCH_URL');
+  const pipeline = options.full && borrowed ? `shop-${randomBytes(4).toString('hex')}` : 'shop';
+  const env = {
+    DATA_DIR: dir,
+    PIPELINE: pipeline,
+    ...(servers.kafka === undefined ? {} : { KAFKA_BROKERS: servers.kafka.address }),
+    ...(servers.elasticsearch === undefined ? {} : { ELASTICSEARCH_URL: servers.elasticsearch.address }),
+  };
+  screen.say(`Making the shop, and a role with the grants that tailrace sql prints ...`);
+  await using shop = await openShop(servers.postgres, config, env);
+  const connector = new Connector({
+    config,
+    env: { ...env, DATABASE_URL: shop.connectorUrl },
     adminPort: await freePort(),
     logFile: join(dir, 'tailrace.log'),
   });
-  const index = join(dir, 'search.db');
-  const workload = new Workload({ url: postgres.url, clients: 4, rate: 250 });
+  const history = new History(join(dir, 'history'));
+  const mirror = new Mirror(join(dir, 'search.db'));
+  const index =
+    servers.elasticsearch === undefined
+      ? undefined
+      : new SearchIndex(servers.elasticsearch.address, pipeline);
+  const topics = servers.kafka === undefined ? undefined : new Topics(servers.kafka.address, pipeline);
+  const workload = new Workload({ url: shop.url, clients: 4, rate: 250 });
   try {
-    screen.say('Starting Tailrace (examples/shop.yaml) ...');
+    screen.say(`Starting Tailrace (examples/${file}) ...`);
     connector.start();
-    await connector.streaming(20_000);
-    await seed(client);
+    await connector.until(isStreaming, START_MS);
+    if (interrupted.signal.aborted) return INTERRUPTED;
+    await seed(shop.client);
+    topics?.start();
     workload.start();
-    await watch({ client, connector, workload, index, historyDir: join(dir, 'history') });
+    const columns = (): readonly Column[] => [
+      { title: 'SQLite index', counts: mirror.counts(), mirrors: true },
+      ...(index === undefined ? [] : [{ title: 'Elasticsearch', counts: index.counts(), mirrors: true }]),
+      ...(topics === undefined ? [] : [{ title: 'Kafka records', counts: topics.counts(), mirrors: false }]),
+    ];
+    const kills = await watch({
+      client: shop.client,
+      connector,
+      workload,
+      history,
+      columns,
+      screen,
+      totalSeconds: options.seconds,
+      signal: interrupted.signal,
+    });
     await workload.stop();
-    screen.say('The shop closes. Waiting for the last changes ...');
-    const verdicts = await settle(client, connector, index);
-    const exitCode = await connector.stop();
-    return report(verdicts, { workload, connector, index, dir, exitCode });
+    screen.say('\nThe shop closes. Waiting for the last changes, then comparing everything ...');
+    await settle(shop, connector);
+    const exit = await connector.stop();
+    await topics?.readToEnd();
+    const report = await conclude({
+      options,
+      shop,
+      mirror,
+      history,
+      index,
+      topics,
+      workload,
+      kills,
+      exit,
+      dir,
+    });
+    for (const line of renderReport(report)) screen.say(line);
+    return isSuccess(report) ? 0 : 1;
   } finally {
     await workload.stop();
     await connector.kill();
-    await client.end();
-    if (process.env['TAILRACE_DEMO_KEEP'] === undefined)
-      process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
+    if (borrowed) await Promise.allSettled([topics?.deleteTopics(), index?.deleteIndices()]);
+    await Promise.allSettled([topics?.close(), index?.close()]);
   }
 }
 
-interface Watched {
-  readonly client: Client;
-  readonly connector: TailraceProcess;
-  readonly workload: Workload;
-  readonly index: string;
-  readonly historyDir: string;
+function isBorrowed(variable: string): boolean {
+  return (process.env[variable] ?? '') !== '';
 }
 
-/** Shows what happens until the time is up or Ctrl-C; kills the connector on the way. */
-async function watch({ client, connector, workload, index, historyDir }: Watched): Promise<void> {
-  const startedMs = performance.now();
-  let killed = false;
-  let note = '';
-  let eventsBefore = 0;
-  let eventsOfEarlierRuns = 0;
-  let eventsOfThisRun = 0;
-  let lastFrameMs = startedMs;
-  while (!interrupted.signal.aborted) {
-    const elapsedSeconds = (performance.now() - startedMs) / 1000;
-    if (elapsedSeconds >= SECONDS) return;
-    if (!killed && elapsedSeconds >= KILL_AT_SECONDS) {
-      killed = true;
-      const pid = connector.pid;
-      await connector.kill();
-      eventsOfEarlierRuns += eventsOfThisRun;
-      eventsOfThisRun = 0;
-      connector.start();
-      note = `killed process ${pid} with SIGKILL, started it again`;
-    }
-    const status = await connector.status();
-    const history = status?.sinks.find((sink) => sink.name === 'history');
-    eventsOfThisRun = history?.events ?? eventsOfThisRun;
-    const events = eventsOfEarlierRuns + eventsOfThisRun;
-    const nowMs = performance.now();
-    const counted = countIndexRows(index);
-    screen.draw({
-      elapsedSeconds,
-      totalSeconds: SECONDS,
-      state: status?.state ?? 'down',
-      eventsPerSecond: Math.max(0, ((events - eventsBefore) * 1000) / (nowMs - lastFrameMs)),
-      events,
-      lagMs: Math.round(Math.max(0, ...(status?.sinks.map((sink) => sink.lag_seconds * 1000) ?? [0]))),
-      transactions: workload.transactions,
-      rolledBack: workload.rolledBack,
-      tables: await sourceCounts(client, counted),
-      lastEvents: lastEvents(historyDir, 5),
-      note,
-    });
-    eventsBefore = events;
-    lastFrameMs = nowMs;
-    await sleep(FRAME_MS, undefined, { signal: interrupted.signal }).catch(() => {});
-  }
-}
-
-async function sourceCounts(
-  client: Client,
-  index: ReadonlyMap<string, number>,
-): Promise<{ name: string; source: number; index: number }[]> {
-  const counts = MIRRORED.map(
-    ({ table }) => `SELECT '${table}' AS name, count(*)::int AS source FROM shop.${table}`,
+/** Until every sink has everything that has been committed. */
+async function settle(shop: Shop, connector: Connector): Promise<void> {
+  const end = await walEnd(shop.client);
+  await connector.until(
+    (status) =>
+      isStreaming(status) &&
+      parseLsn(status.source.received) >= end &&
+      status.sinks.every((sink) => sink.state === 'streaming' && sink.lag_bytes === 0),
+    CATCH_UP_MS,
   );
-  const { rows } = await client.query<{ name: string; source: number }>(counts.join(' UNION ALL '));
-  return rows.map((row) => ({ ...row, index: index.get(row.name) ?? 0 }));
 }
 
-/** Compares until source and index agree, or patience ends. */
-async function settle(
-  client: Client,
-  connector: TailraceProcess,
-  index: string,
-): Promise<readonly TableVerdict[]> {
-  const deadlineMs = performance.now() + CATCH_UP_MS;
-  for (;;) {
-    const status = await connector.status();
-    const caughtUp = status !== undefined && status.sinks.every((sink) => sink.lag_bytes === 0);
-    const verdicts = caughtUp ? await compare(client, index) : undefined;
-    if (verdicts !== undefined && (isClean(verdicts) || performance.now() > deadlineMs)) return verdicts;
-    if (performance.now() > deadlineMs) throw new Error('Tailrace did not catch up in 30 s');
-    await sleep(100);
-  }
-}
-
-interface Outcome {
+interface Finished {
+  readonly options: DemoOptions;
+  readonly shop: Shop;
+  readonly mirror: Mirror;
+  readonly history: History;
+  readonly index: SearchIndex | undefined;
+  readonly topics: Topics | undefined;
   readonly workload: Workload;
-  readonly connector: TailraceProcess;
-  readonly index: string;
+  readonly kills: number;
+  readonly exit: string;
   readonly dir: string;
-  readonly exitCode: number | null;
 }
 
-function report(verdicts: readonly TableVerdict[], outcome: Outcome): number {
-  const clean = isClean(verdicts) && outcome.exitCode === 0;
-  screen.say('');
-  for (const verdict of verdicts) {
-    const wrong = verdict.missing + verdict.surplus + verdict.different;
-    const mark = wrong === 0 ? pc.green('✓') : pc.red('✗');
-    const detail =
-      wrong === 0
-        ? 'every row equal'
-        : `${verdict.missing} missing, ${verdict.surplus} surplus, ${verdict.different} different`;
-    screen.say(`  ${mark} ${verdict.table.padEnd(12)} ${number(verdict.rows).padStart(8)} rows  ${detail}`);
+/** Nothing moves any more: the tables against every place they went to. */
+async function conclude(finished: Finished): Promise<Report> {
+  const { options, shop, mirror, history, index, topics, workload, kills, exit, dir } = finished;
+  const lines = history.fold();
+  const places: Place[] = [
+    { title: 'SQLite index', form: 'text', rows: (table) => mirror.rows(table) },
+    { title: 'History', form: 'json', rows: (table) => lines.rows(table), stream: lines },
+  ];
+  if (index !== undefined)
+    places.push({ title: 'Elasticsearch', form: 'json', rows: (table) => index.rows(table) });
+  if (topics !== undefined) {
+    const { fold } = topics;
+    places.push({ title: 'Kafka', form: 'json', rows: (table) => fold.rows(table), stream: fold });
   }
-  screen.say('');
-  screen.say(`  Search for “${SEARCH}” in the index:`);
-  for (const hit of search(outcome.index, SEARCH)) {
-    screen.say(`    ${hit.name.padEnd(28)} ${hit.price.padStart(8)}   ${hit.stock} in stock`);
+  const verdicts = [];
+  for (const place of places) verdicts.push(await judge(shop.client, place));
+  const searches: Search[] = [
+    {
+      about: `Search for “${SEARCH}” in the SQLite index:`,
+      hits: mirror
+        .search(SEARCH)
+        .map(({ name, price, stock }) => `${name.padEnd(28)} ${price.padStart(8)}   ${stock} in stock`),
+    },
+  ];
+  if (index !== undefined) {
+    const hits = await index.search(SEARCH);
+    searches.push({
+      about: `Search for “${SEARCH}” in Elasticsearch:`,
+      hits: hits.map(
+        ({ name, price, score }) => `${name.padEnd(28)} ${price.padStart(8)}   score ${score.toFixed(2)}`,
+      ),
+    });
   }
-  screen.say('');
-  const transactions = number(outcome.workload.transactions);
-  screen.say(
-    clean
-      ? pc.green(
-          `  Source and index are equal, row by row, after ${transactions} transactions and one SIGKILL.`,
-        )
-      : pc.red(
-          `  Source and index differ (exit code of Tailrace: ${outcome.exitCode}); its log: ${outcome.dir}/tailrace.log`,
-        ),
-  );
-  screen.say(`
-  Try next:
-    npm run demo -- --full                       the same with real Kafka and Elasticsearch
-    npm run tailrace -- sql --config FILE        the grants Tailrace needs on your database
-    npm run tailrace -- check --config FILE      looks at everything, changes nothing
-    npm run tailrace -- run --config FILE        examples/ holds files to begin with
-`);
-  return clean ? 0 : 1;
+  return {
+    verdicts,
+    sourceRows: await countRows(shop.client),
+    transactions: workload.transactions,
+    rolledBack: workload.rolledBack,
+    kills,
+    exit,
+    searches,
+    dir,
+    full: options.full,
+  };
 }
 
-process.exitCode = await main();
+const args = process.argv.slice(2);
+const options = parseOptions(args);
+if (options === undefined) {
+  process.stdout.write(USAGE);
+  process.exitCode = args.includes('--help') ? 0 : 2;
+} else {
+  try {
+    process.exitCode = await main(options);
+  } catch (error) {
+    screen.say(
+      error instanceof MissingServersError
+        ? `\n${error.message}\n`
+        : pc.red(`\n  ${error instanceof Error ? error.message : String(error)}\n`),
+    );
+    process.exitCode = 1;
+  }
+}

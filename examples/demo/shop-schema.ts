@@ -1,8 +1,10 @@
 import type { Client } from 'pg';
 
-/** The tables of a small shop, empty. */
+/** The tables of a small shop, empty. They belong to a role that is not a superuser, as in most databases. */
 export const SCHEMA = `
-CREATE SCHEMA shop;
+CREATE ROLE shop_owner NOLOGIN;
+CREATE SCHEMA shop AUTHORIZATION shop_owner;
+SET ROLE shop_owner;
 CREATE TYPE shop.order_status AS ENUM ('new', 'paid', 'packed', 'shipped', 'delivered', 'returned');
 CREATE TABLE shop.customers (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -39,6 +41,7 @@ CREATE TABLE shop.order_lines (
   unit_price numeric(10,2) NOT NULL,
   PRIMARY KEY (order_id, line_no)
 );
+RESET ROLE;
 `;
 
 export const CUSTOMERS = 400;

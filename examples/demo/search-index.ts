@@ -1,0 +1,104 @@
+import { Client } from '@elastic/elasticsearch';
+import { canonicalRow, keyOf, type Rows, type ShopTable, TABLES } from './shop-tables.ts';
+
+const PAGE = 5000;
+const LOOK_AGAIN_MS = 500;
+
+export interface IndexHit {
+  readonly name: string;
+  readonly price: string;
+  readonly score: number;
+}
+
+/** The Elasticsearch indices of the demo: one per table. */
+export class SearchIndex {
+  readonly #client: Client;
+  readonly #prefix: string;
+  readonly #closing = new AbortController();
+  #counts: ReadonlyMap<string, number> = new Map();
+  #counting: Promise<void> | undefined;
+
+  constructor(url: string, prefix: string) {
+    this.#client = new Client({ node: url });
+    this.#prefix = prefix;
+  }
+
+  /** Documents per table as searches see them: up to a refresh interval old. */
+  counts(): ReadonlyMap<string, number> {
+    this.#counting ??= this.#count();
+    return this.#counts;
+  }
+
+  async #count(): Promise<void> {
+    while (!this.#closing.signal.aborted) {
+      const counts = await Promise.all(
+        TABLES.map(async ({ name }): Promise<[string, number]> => {
+          // An index is made with its first row.
+          const answer = await this.#client.count({ index: this.#index(name) }).catch(() => undefined);
+          return [name, answer?.count ?? 0];
+        }),
+      );
+      this.#counts = new Map(counts);
+      await new Promise((resolve) => {
+        setTimeout(resolve, LOOK_AGAIN_MS).unref();
+        this.#closing.signal.addEventListener('abort', resolve, { once: true });
+      });
+    }
+  }
+
+  /** Every document, whatever a search would see. */
+  async rows(table: ShopTable): Promise<Rows> {
+    const index = this.#index(table.name);
+    await this.#client.indices.refresh({ index });
+    const { id } = await this.#client.openPointInTime({ index, keep_alive: '1m' });
+    const rows = new Map<string, string>();
+    try {
+      for (let after: readonly unknown[] | undefined; ; ) {
+        const { hits } = await this.#client.search<Record<string, unknown>>({
+          pit: { id, keep_alive: '1m' },
+          size: PAGE,
+          sort: ['_shard_doc'],
+          track_total_hits: false,
+          ...(after === undefined ? {} : { search_after: after as never }),
+        });
+        for (const { _source: row = {} } of hits.hits) rows.set(keyOf(table, row), canonicalRow(table, row));
+        after = hits.hits.at(-1)?.sort;
+        if (after === undefined) return rows;
+      }
+    } finally {
+      await this.#client.closePointInTime({ id });
+    }
+  }
+
+  /** Best match first. */
+  async search(words: string): Promise<readonly IndexHit[]> {
+    const { hits } = await this.#client.search<{ name: string; price: string }>({
+      index: this.#index('products'),
+      size: 3,
+      query: { multi_match: { query: words, fields: ['name^2', 'description'], type: 'cross_fields' } },
+    });
+    return hits.hits.map(({ _score, _source }) => ({
+      name: _source?.name ?? '',
+      price: _source?.price ?? '',
+      score: _score ?? 0,
+    }));
+  }
+
+  /** From a server that is not the demo's own, nothing of it stays. */
+  async deleteIndices(): Promise<void> {
+    await this.#client.indices.delete({
+      index: TABLES.map(({ name }) => this.#index(name)),
+      ignore_unavailable: true,
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#counting;
+    await this.#client.close();
+  }
+
+  #index(table: string): string {
+    return `${this.#prefix}-${table}`;
+  }
+}
