@@ -11,7 +11,7 @@ export const fileConnector: SinkConnector<FileConfig, FileMapping, FileRoute> = 
   capabilities: () => ({
     inFlight: 1,
     positioned: true,
-    maxBatchEvents: 5_000,
+    maxBatchEvents: 2_500,
     maxBatchBytes: 4 * 1024 * 1024,
     maxTransactionBytes: 64 * 1024 * 1024,
     lingerMs: 0,

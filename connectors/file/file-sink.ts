@@ -26,6 +26,7 @@ import { FileSet } from './file-set.ts';
 import { LineFile } from './line-file.ts';
 import { PositionFile, type StoredPosition } from './position-file.ts';
 import { recoverFile } from './recover-files.ts';
+import { WriterPool } from './writer-pool.ts';
 
 const AGE_INTERVAL_MS = 1000;
 
@@ -41,6 +42,7 @@ export class FileSink implements Sink<FileRoute> {
   readonly #context: SinkContext;
   readonly #dir: string;
   readonly #compressor: Compressor;
+  readonly #writers = new WriterPool();
   #lock: DirectoryLock | undefined;
   #files: FileSet | undefined;
   #accepted: Checkpoint | undefined;
@@ -104,23 +106,24 @@ export class FileSink implements Sink<FileRoute> {
   }
 
   async write(batch: SinkBatch<FileRoute>): Promise<WriteResult> {
-    const touched = new Set<LineFile>();
-    const rejected = encode(batch, touched);
-    if (rejected.length > 0) {
-      for (const file of touched) file.forgetLines();
-      return { accepted: this.#accepted, rejected };
-    }
+    const addressed = new Set<LineFile>();
     try {
+      const rejected = encode(batch, addressed, this.#writers);
+      if (rejected.length > 0) return { accepted: this.#accepted, rejected };
+      // Tombstones may have left nothing to write.
+      const touched = new Set([...addressed].filter(({ lines }) => lines !== undefined && lines.length > 0));
       await this.#makeRoom(touched);
       await append([...touched]);
-    } catch (thrown) {
-      for (const file of touched) file.forgetLines();
-      throw thrown;
+      const nowMs = this.#context.clock.nowMs();
+      for (const file of touched) file.accept(nowMs);
+      this.#accepted = batch.to;
+      return { accepted: batch.to, rejected: [] };
+    } finally {
+      for (const file of addressed) {
+        if (file.lines !== undefined) this.#writers.give(file.lines);
+        file.lines = undefined;
+      }
     }
-    const nowMs = this.#context.clock.nowMs();
-    for (const file of touched) file.accept(nowMs);
-    this.#accepted = batch.to;
-    return { accepted: batch.to, rejected: [] };
   }
 
   async flush(): Promise<Checkpoint | undefined> {
@@ -170,7 +173,9 @@ export class FileSink implements Sink<FileRoute> {
     const { bytes, age } = this.#config.rotate ?? {};
     const due: LineFile[] = [];
     if (bytes !== undefined) {
-      for (const file of touched) if (file.size > 0 && file.size + file.lines.length > bytes) due.push(file);
+      for (const file of touched) {
+        if (file.size > 0 && file.size + (file.lines?.length ?? 0) > bytes) due.push(file);
+      }
     }
     const nowMs = this.#context.clock.nowMs();
     if (age !== undefined && Math.abs(nowMs - this.#agesSeenMs) >= AGE_INTERVAL_MS) {
@@ -208,19 +213,20 @@ export class FileSink implements Sink<FileRoute> {
   }
 }
 
-function encode(batch: SinkBatch<FileRoute>, touched: Set<LineFile>): Rejection[] {
+function encode(batch: SinkBatch<FileRoute>, addressed: Set<LineFile>, writers: WriterPool): Rejection[] {
   const rejected: Rejection[] = [];
   for (let i = 0; i < batch.count; i++) {
     const { event, route, part } = batch.item(i);
     const { file } = route;
+    addressed.add(file);
+    const lines = (file.lines ??= writers.take());
     try {
-      writeLine(route, event, part, file.lines);
+      writeLine(route, event, part, lines);
     } catch (thrown) {
       const refusal = refusalOf(thrown);
       if (refusal === undefined) throw thrown;
       rejected.push({ item: i, ...refusal });
     }
-    if (file.lines.length > 0) touched.add(file);
   }
   return rejected;
 }

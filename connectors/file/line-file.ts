@@ -1,11 +1,11 @@
 import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { ByteWriter } from '../../src/events/byte-writer.ts';
+import type { ByteWriter } from '../../src/events/byte-writer.ts';
 import { errnoOf, tampered } from './file-errors.ts';
 import type { FileState } from './position-file.ts';
 import { syncDirectory } from './sync-directory.ts';
 
-const KEPT_BUFFER_BYTES = 4 * 1024 * 1024;
+const NOTHING = Buffer.alloc(0);
 
 /** One file that lines are appended to, the size it should have, and the lines that are to follow. */
 export class LineFile {
@@ -19,7 +19,7 @@ export class LineFile {
   /** The position file knows of it: only then may it come into being. */
   registered: boolean;
   /** Lines of the batch that is being written. */
-  lines = new ByteWriter(4096);
+  lines: ByteWriter | undefined;
 
   readonly #dir: string;
   #handle: FileHandle | undefined;
@@ -57,7 +57,7 @@ export class LineFile {
     if (this.#torn) await this.#truncate(handle);
     this.#torn = true;
     this.#dirty = true;
-    const bytes = this.lines.view();
+    const bytes = this.lines?.view() ?? NOTHING;
     for (let done = 0; done < bytes.length; ) {
       const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, this.size + done);
       done += bytesWritten;
@@ -66,20 +66,14 @@ export class LineFile {
 
   accept(nowMs: number): void {
     if (this.size === 0) this.sinceMs = nowMs;
-    this.size += this.lines.length;
+    this.size += this.lines?.length ?? 0;
     this.#torn = false;
-    this.forgetLines();
   }
 
   /** Takes a failed write back, as far as the disk allows; what is left is cut before the next one. */
   async cut(): Promise<void> {
     if (!this.#torn || this.#handle === undefined) return;
     await this.#truncate(this.#handle);
-  }
-
-  forgetLines(): void {
-    this.lines.reset();
-    if (this.lines.buffer.length > KEPT_BUFFER_BYTES) this.lines = new ByteWriter(4096);
   }
 
   /** Makes what was accepted durable. Throws E_SINK_FOREIGN when the file is not as it was left. */

@@ -12,7 +12,7 @@ export const sqliteConnector: SinkConnector<SqliteConfig, SqliteMapping, SqliteR
   capabilities: () => ({
     inFlight: 1,
     positioned: true,
-    maxBatchEvents: 10_000,
+    maxBatchEvents: 5_000,
     maxBatchBytes: 8 * 1024 * 1024,
     maxTransactionBytes: 64 * 1024 * 1024,
     lingerMs: 0,
