@@ -89,7 +89,7 @@ export class LaneFactory {
       deadLetters: new DeadLetterLog({ dataDir: context.dataDir, sink: entry.name }),
       clock: context.clock,
       logger: context.logger,
-      meter: new LaneMeter(context.metrics, entry.name),
+      meter: new LaneMeter({ metrics: context.metrics, sink: entry.name, clock: context.clock }),
     });
   }
 }

@@ -67,11 +67,12 @@ export function describeStatus(input: StatusInput): PipelineStatus {
   };
 }
 
-function describeSink(entry: SinkEntry, lane: Lane | undefined, { log, nowMs }: StatusInput): SinkStatus {
+function describeSink(entry: SinkEntry, lane: Lane | undefined, input: StatusInput): SinkStatus {
+  const { log } = input;
   // A sink without a position of its own stands where its lane does.
   const held = lane?.positioned === false ? lane.reached : lane?.durable;
-  const lagBytes =
-    lane === undefined ? 0 : bytesBetween(lane.reached?.endLsn ?? log.facts.startLsn, log.appended);
+  const reached = lane?.reached?.endLsn ?? log.facts.startLsn;
+  const lagBytes = bytesBetween(reached, log.appended);
   return {
     name: entry.name,
     type: entry.connector.type,
@@ -79,18 +80,25 @@ function describeSink(entry: SinkEntry, lane: Lane | undefined, { log, nowMs }: 
     position: held === undefined ? undefined : formatPosition(held.position),
     delivered: formatLsn(held?.endLsn ?? 0n),
     lag_bytes: lagBytes,
-    lag_seconds: lagBytes === 0 || lane === undefined ? 0 : secondsSince(lane.meter.lastCommitTimeUs, nowMs),
+    lag_seconds: lagBytes === 0 ? 0 : waitingSeconds(lane, input),
     events: lane?.meter.events ?? 0,
     records: lane?.meter.items ?? 0,
+    events_per_second: Math.round(lane?.meter.eventsPerSecond ?? 0),
     retries: lane?.meter.retries ?? 0,
     dead_letters: lane?.meter.letters ?? 0,
     error: errorOf(lane?.error),
   };
 }
 
-function secondsSince(commitTimeUs: bigint, nowMs: number): number {
-  if (commitTimeUs === 0n) return 0;
-  return Math.max(0, (nowMs - Number(commitTimeUs / 1000n)) / 1000);
+/** Age of the oldest change the sink waits for; of a sink that has not begun to read, how long it has been waited for. */
+function waitingSeconds(lane: Lane | undefined, { startedAt, nowMs }: StatusInput): number {
+  const sinceUs = lane?.oldestWaitingUs;
+  if (sinceUs !== undefined) return secondsBetween(Number(sinceUs / 1000n), nowMs);
+  return lane === undefined || lane.reading ? 0 : secondsBetween(startedAt.getTime(), nowMs);
+}
+
+function secondsBetween(fromMs: number, toMs: number): number {
+  return Math.max(0, (toMs - fromMs) / 1000);
 }
 
 function bytesBetween(from: bigint, to: bigint): number {

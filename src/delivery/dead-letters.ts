@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, truncate } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import type { EventView } from '../events/change-event.ts';
@@ -52,6 +52,18 @@ export function deadLetterOf(
   };
 }
 
+/** What stops a lane when its sink has refused events. Names them, and nothing of their rows. */
+export function poison(sink: string, letters: readonly DeadLetter[], path: string): TailraceError {
+  const first = letters[0];
+  return new TailraceError({
+    code: 'E_POISON',
+    message:
+      `Sink ${sink} refuses ${letters.length === 1 ? 'an event' : `${letters.length} events`} for good: ` +
+      `${first?.op} on ${first?.table} at ${first?.position} into ${first?.destination}: ${first?.reason} (${first?.detail}).`,
+    fix: `The event is in ${path}. Mend the target or the row's mapping, then start again: delivery goes on with this event.`,
+  });
+}
+
 function row(event: EventView, side: 'before' | 'after'): Row {
   return event.relation.columns.map((_, i) => {
     switch (event.column(side, i)) {
@@ -102,8 +114,7 @@ export class DeadLetterLog {
       await mkdir(this.#dir, { recursive: true, mode: 0o700 });
       const file = await open(this.#path, 'a', 0o600);
       try {
-        await file.appendFile(fresh.map((letter) => `${JSON.stringify(letter)}\n`).join(''));
-        await file.sync();
+        await appendWhole(file, fresh.map((letter) => `${JSON.stringify(letter)}\n`).join(''));
       } finally {
         await file.close();
       }
@@ -139,6 +150,18 @@ export class DeadLetterLog {
       cause,
       retriable: true,
     });
+  }
+}
+
+/** All of it or nothing: behind half a line the next one would be unreadable. */
+async function appendWhole(file: FileHandle, text: string): Promise<void> {
+  const { size } = await file.stat();
+  try {
+    await file.appendFile(text);
+    await file.sync();
+  } catch (error) {
+    await file.truncate(size);
+    throw error;
   }
 }
 

@@ -1,6 +1,14 @@
+import type { Clock } from '../clock.ts';
 import type { Counter, Gauge, Histogram, Metrics } from '../observe/metrics.ts';
+import { Rate } from '../observe/rate.ts';
 
 const WRITE_SECONDS = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10];
+
+export interface LaneMeterOptions {
+  readonly metrics: Metrics;
+  readonly sink: string;
+  readonly clock: Clock;
+}
 
 /** What a lane counts, for /status and /metrics. */
 export class LaneMeter {
@@ -8,17 +16,16 @@ export class LaneMeter {
   items = 0;
   retries = 0;
   letters = 0;
-  /** Commit time of the newest delivered transaction, microseconds since 1970; 0n before the first. */
-  lastCommitTimeUs = 0n;
-
+  readonly #rate: Rate;
   readonly #events: Counter;
   readonly #items: Counter;
   readonly #retries: Counter;
   readonly #letters: Gauge;
   readonly #writeSeconds: Histogram;
 
-  constructor(metrics: Metrics, sink: string) {
+  constructor({ metrics, sink, clock }: LaneMeterOptions) {
     const labels = { sink };
+    this.#rate = new Rate(clock);
     this.#events = metrics.counter(
       'tailrace_sink_events_total',
       'Events read from the log and taken by the sink.',
@@ -47,12 +54,17 @@ export class LaneMeter {
     );
   }
 
-  delivered(events: number, items: number, commitTimeUs: bigint): void {
+  delivered(events: number, items: number): void {
     this.events += events;
     this.items += items;
     this.#events.add(events);
     this.#items.add(items);
-    if (commitTimeUs > this.lastCommitTimeUs) this.lastCommitTimeUs = commitTimeUs;
+    this.#rate.add(events);
+  }
+
+  /** Over the last ten seconds. */
+  get eventsPerSecond(): number {
+    return this.#rate.perSecond;
   }
 
   wrote(ms: number): void {
@@ -64,8 +76,9 @@ export class LaneMeter {
     this.#retries.add(1);
   }
 
+  /** How many letters there are now. */
   deadLetters(count: number): void {
-    this.letters += count;
-    this.#letters.set(this.letters);
+    this.letters = count;
+    this.#letters.set(count);
   }
 }

@@ -4,12 +4,14 @@ import type { EventLog, LogBatch, LogReader } from '../event-log/contract.ts';
 import type { Lsn } from '../events/lsn.ts';
 import { type Checkpoint, comparePositions } from '../events/position.ts';
 import type { Logger } from '../observe/logger.ts';
-import { type DeadLetterLog, deadLetterOf } from './dead-letters.ts';
+import { type DeadLetterLog, deadLetterOf, poison } from './dead-letters.ts';
 import type { LaneMeter } from './lane-meter.ts';
+import { type Progress, ProgressBatch } from './progress-batch.ts';
 import { PATIENT, retry } from './retry.ts';
 import type { RoutedBatch } from './routed-batch.ts';
 import type { Router } from './router.ts';
 import type { Capabilities, Sink, SinkBatch, WriteResult } from './sink.ts';
+import { WriteQueue } from './write-queue.ts';
 
 /** A stored checkpoint also moves over events that were not for its sink, so that "behind the slot" always means a gap. */
 const PROGRESS_INTERVAL_MS = 10_000;
@@ -22,7 +24,7 @@ export interface LaneOptions {
   readonly sink: Sink;
   readonly capabilities: Capabilities;
   readonly router: Router;
-  readonly log: Pick<EventLog, 'read' | 'facts'>;
+  readonly log: Pick<EventLog, 'read' | 'facts' | 'appended'>;
   readonly deadLetters: DeadLetterLog;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -53,16 +55,19 @@ export class Lane {
   #durable: Checkpoint | undefined;
   /** What the sink has taken. */
   #accepted: Checkpoint | undefined;
-  /** What has been read from the log and was not for this sink. */
-  #passed: Checkpoint | undefined;
+  /** What has been read from the log and given to the sink, or was not for it. */
+  #passed: Progress | undefined;
   #passedBytes = 0;
+  #reached: Checkpoint | undefined;
+  #oldestUs: bigint | undefined;
   #durableAtMs: number;
   #dirtySinceMs: number | undefined;
 
-  #writes: Promise<void>[] = [];
+  readonly #writes = new WriteQueue();
   /** Where reading began: nothing below it is for this lane. */
   #beginsAt: Lsn = 0n;
   #drainTarget: Lsn | undefined;
+  #progressAsked = false;
   #wake: (() => void) | undefined;
 
   constructor(options: LaneOptions) {
@@ -86,9 +91,19 @@ export class Lane {
     return this.#durable;
   }
 
-  /** How far the lane has come, durable or not. */
+  /** How far the sink has come, durable or not: everything up to here it has taken, or was not for it. */
   get reached(): Checkpoint | undefined {
-    return this.#passed ?? this.#accepted ?? this.#durable;
+    return this.#reached ?? this.#durable;
+  }
+
+  /** Commit time of the oldest change that waits for the sink, microseconds since 1970; undefined when none is known to. */
+  get oldestWaitingUs(): bigint | undefined {
+    return this.#oldestUs;
+  }
+
+  /** True while it reads the log, or has read what it was asked to. */
+  get reading(): boolean {
+    return this.#state !== 'opening' && this.#state !== 'stopped';
   }
 
   /** Called whenever `durable` or the state has changed. */
@@ -114,6 +129,7 @@ export class Lane {
     const either = AbortSignal.any([signal, this.#internal.signal]);
     try {
       this.#durable = await this.#retry(() => this.#options.sink.open(either), either);
+      this.meter.deadLetters(await this.#retry(() => this.#options.deadLetters.count(), either));
     } catch (thrown) {
       throw this.#stop(signal.aborted ? asTailraceError(signal.reason) : thrown);
     }
@@ -142,7 +158,7 @@ export class Lane {
       this.#internal.abort(
         this.#error ?? new TailraceError({ code: 'E_INTERNAL', message: `Lane ${this.name} has ended.` }),
       );
-      await Promise.allSettled(this.#writes);
+      await this.#writes.ended();
       await reader.close();
     }
   }
@@ -153,10 +169,16 @@ export class Lane {
     this.#wake?.();
   }
 
-  /** Ends the lane with an error from outside: it was detached or its sink was taken over. */
+  /** Stores soon how far it has come: the log waits for it to be let go. */
+  storeProgress(): void {
+    this.#progressAsked = true;
+    this.#wake?.();
+  }
+
+  /** Ends the lane with an error from outside, which also takes the place of one that has stopped it before. */
   halt(error: TailraceError): void {
     this.#internal.abort(error);
-    if (this.#state === 'opening') this.#stop(error);
+    if (this.#state === 'opening' || this.#state === 'stopped') this.#setState('stopped', error);
   }
 
   close(): Promise<void> {
@@ -215,31 +237,33 @@ export class Lane {
   }
 
   async #handle(batch: LogBatch, stop: AbortSignal): Promise<void> {
-    const routed = await this.#retry(() => this.#options.router.route(batch, stop), stop).catch(
-      (error: unknown) => {
-        batch.release();
-        throw error;
-      },
-    );
-    this.#passedBytes += batch.bytes;
-    this.#passed = batch.to;
-    if (routed.count === 0) {
-      batch.release();
-      return;
+    let given = false;
+    try {
+      // A message outside a transaction has no time.
+      const firstUs = batch.count === 0 ? undefined : batch.event(0).transaction.commitTimeUs || undefined;
+      if (this.#writes.length === 0) this.#oldestUs = firstUs;
+      const routed = await this.#retry(() => this.#options.router.route(batch, stop), stop);
+      while (routed.count > 0 && this.#writes.length >= this.#options.capabilities.inFlight) {
+        await this.#writes.oldest();
+      }
+      stop.throwIfAborted();
+      this.#passed = { to: batch.to, wholeTransactions: batch.wholeTransactions };
+      this.#passedBytes += batch.bytes;
+      if (routed.count > 0) {
+        given = true;
+        this.#writes.add({
+          batch,
+          firstUs,
+          written: this.#write(routed, stop),
+          apply: (result) => this.#apply(result, batch, routed.count),
+          failed: (error) => this.#internal.abort(error),
+        });
+      } else if (this.#writes.length === 0) {
+        this.#arrive(batch);
+      }
+    } finally {
+      if (!given) batch.release();
     }
-    while (this.#writes.length >= this.#options.capabilities.inFlight) await this.#writes[0];
-    stop.throwIfAborted();
-    const before = this.#writes.at(-1) ?? Promise.resolve();
-    const result = this.#write(routed, stop);
-    // Results are applied in order, whatever order concurrent writes end in.
-    const settled: Promise<void> = Promise.all([result, before])
-      .then(([written]) => this.#apply(written, batch, routed.count))
-      .finally(() => {
-        batch.release();
-        this.#writes = this.#writes.filter((write) => write !== settled);
-      });
-    settled.catch((error: unknown) => this.#internal.abort(error));
-    this.#writes.push(settled);
   }
 
   async #write(batch: RoutedBatch, stop: AbortSignal): Promise<WriteResult> {
@@ -256,23 +280,28 @@ export class Lane {
       deadLetterOf(this.name, batch.item(rejection.item), rejection, nowMs),
     );
     await this.#retry(() => this.#options.deadLetters.add(letters), stop);
-    this.meter.deadLetters(letters.length);
-    const first = letters[0];
-    throw new TailraceError({
-      code: 'E_POISON',
-      message:
-        `Sink ${this.name} refuses ${letters.length === 1 ? 'an event' : `${letters.length} events`} for good: ` +
-        `${first?.op} on ${first?.table} at ${first?.position} into ${first?.destination}: ${first?.reason} (${first?.detail}).`,
-      fix: `The event is in ${this.#options.deadLetters.path}. Mend the target or the row's mapping, then start again: delivery goes on with this event.`,
-    });
+    this.meter.deadLetters(await this.#options.deadLetters.count());
+    throw poison(this.name, letters, this.#options.deadLetters.path);
   }
 
   #apply(result: WriteResult, batch: LogBatch, items: number): void {
     this.#accepted = result.accepted;
-    this.meter.delivered(batch.count, items, batch.commitTimeUs);
+    this.meter.delivered(batch.count, items);
+    this.#arrive(batch);
+    this.#dirtySinceMs ??= this.#options.clock.monotonicMs();
     if (result.durable !== undefined) this.#setDurable(result.durable);
-    else this.#dirtySinceMs ??= this.#options.clock.monotonicMs();
     this.#wake?.();
+  }
+
+  /** Everything up to the end of `batch` is with the sink or was not for it. */
+  #arrive(batch: LogBatch): void {
+    const idle = this.#writes.length === 0;
+    this.#reached = idle ? this.#passed?.to : batch.to;
+    if (!idle) this.#oldestUs = this.#writes.oldestUs;
+    // While there is more to be read, it is younger than what has just been delivered.
+    else
+      this.#oldestUs =
+        batch.to.endLsn >= this.#options.log.appended ? undefined : batch.commitTimeUs || undefined;
   }
 
   #housekeepingDueMs(): number | undefined {
@@ -290,37 +319,45 @@ export class Lane {
     if (!this.positioned) return;
     const dueMs = this.#housekeepingDueMs();
     const due = dueMs !== undefined && dueMs <= this.#options.clock.monotonicMs();
-    if (due || (this.#passedBytes >= PROGRESS_BYTES && this.#hasProgress())) await this.#makeDurable(stop);
+    const asked = this.#progressAsked || this.#passedBytes >= PROGRESS_BYTES;
+    this.#progressAsked = false;
+    if (due || (asked && this.#hasProgress())) await this.#makeDurable(stop);
   }
 
   #hasProgress(): boolean {
-    return this.#passed !== undefined && !sameCheckpoint(this.#passed, this.#durable);
+    return this.#passed !== undefined && !sameCheckpoint(this.#passed.to, this.#durable);
   }
 
   /** Everything written so far is settled, the checkpoint is moved to what has been read, and stored. */
   async #makeDurable(stop: AbortSignal): Promise<void> {
-    await Promise.all(this.#writes);
+    await this.#writes.applied();
     if (!this.positioned || this.#passed === undefined) return;
-    const to = this.#passed;
+    const progress = this.#passed;
+    const { to } = progress;
     if (sameCheckpoint(to, this.#durable) && this.#dirtySinceMs === undefined) return;
     if (!sameCheckpoint(to, this.#accepted)) {
-      const result = await this.#retry(() => this.#options.sink.write(new ProgressBatch(to), stop), stop);
+      const batch = new ProgressBatch(progress);
+      const result = await this.#retry(() => this.#options.sink.write(batch, stop), stop);
       this.#accepted = result.accepted;
     }
-    await this.#retry(() => this.#options.sink.flush(stop), stop);
-    this.#setDurable(to);
+    const stored = await this.#retry(() => this.#options.sink.flush(stop), stop);
+    this.#dirtySinceMs = undefined;
+    // A sink that stores whole transactions only is still at the end of the last one.
+    this.#setDurable(stored ?? this.#durable);
   }
 
-  #setDurable(checkpoint: Checkpoint): void {
+  #setDurable(checkpoint: Checkpoint | undefined): void {
     this.#durable = checkpoint;
     this.#durableAtMs = this.#options.clock.monotonicMs();
-    this.#dirtySinceMs = undefined;
     this.#passedBytes = 0;
+    if (checkpoint !== undefined && sameCheckpoint(checkpoint, this.#accepted))
+      this.#dirtySinceMs = undefined;
     this.#moved();
   }
 
   #drainReached(): boolean {
-    return this.#drainTarget !== undefined && (this.reached?.endLsn ?? this.#beginsAt) >= this.#drainTarget;
+    const read = this.#passed?.to.endLsn ?? this.#durable?.endLsn ?? this.#beginsAt;
+    return this.#drainTarget !== undefined && read >= this.#drainTarget;
   }
 
   #retry<T>(operation: () => Promise<T>, signal: AbortSignal): Promise<T> {
@@ -361,22 +398,6 @@ export class Lane {
 
   #moved(): void {
     for (const listener of this.#movedListeners) listener();
-  }
-}
-
-/** Moves a checkpoint over events that were not for the sink. */
-class ProgressBatch implements SinkBatch {
-  readonly to: Checkpoint;
-  readonly wholeTransactions = true;
-  readonly count = 0;
-  readonly commitTimeUs = 0n;
-
-  constructor(to: Checkpoint) {
-    this.to = to;
-  }
-
-  item(i: number): never {
-    throw new RangeError(`Item ${i} of a batch without items`);
   }
 }
 

@@ -46,12 +46,14 @@ export interface SinkStatus {
   /** Last event held for good; absent before the first. */
   readonly position?: string | undefined;
   readonly delivered: string;
-  /** End of the log - delivered. */
+  /** End of the log - what the sink has taken. */
   readonly lag_bytes: number;
   /** Age of the oldest change that is not delivered yet, from commit times; 0 when there is none. */
   readonly lag_seconds: number;
   readonly events: number;
   readonly records: number;
+  /** Over the last ten seconds. */
+  readonly events_per_second: number;
   readonly retries: number;
   readonly dead_letters: number;
   readonly error?: StatusError | undefined;

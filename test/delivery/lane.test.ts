@@ -1,106 +1,43 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
-import { DeadLetterLog } from '../../src/delivery/dead-letters.ts';
-import { Lane } from '../../src/delivery/lane.ts';
-import { LaneMeter } from '../../src/delivery/lane-meter.ts';
-import { Router } from '../../src/delivery/router.ts';
-import type { Capabilities } from '../../src/delivery/sink.ts';
+import type { Lane } from '../../src/delivery/lane.ts';
+import type { Capabilities, SinkBatch, WriteResult } from '../../src/delivery/sink.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { EventLog } from '../../src/event-log/contract.ts';
-import { openEventLog } from '../../src/event-log/open-event-log.ts';
 import type { Relation } from '../../src/events/relation.ts';
-import { silentLogger } from '../../src/observe/logger.ts';
-import { noMetrics } from '../../src/observe/metrics.ts';
-import { relation } from '../connectors/batch-builder.ts';
 import { waitFor } from '../support/wait.ts';
+import { LogFixture } from './log-fixture.ts';
 import { ScriptedSink } from './scripted-sink.ts';
 
-const CAPABILITIES: Capabilities = {
-  inFlight: 1,
-  positioned: true,
-  maxBatchEvents: 100,
-  maxBatchBytes: 1024 * 1024,
-  maxTransactionBytes: 16 * 1024 * 1024,
-  lingerMs: 0,
-  flushIntervalMs: 20,
-};
-
+let fixture: LogFixture;
 let dir: string;
 let log: EventLog;
 let orders: Relation;
 let audit: Relation;
-let lsn = 1000n;
 let stop: AbortController;
 let lanes: { lane: Lane; life: Promise<void> }[];
 
 beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'tailrace-lane-'));
-  lsn = 1000n;
+  fixture = await LogFixture.open();
+  ({ dir, log, orders, audit } = fixture);
   stop = new AbortController();
   lanes = [];
-  log = await openEventLog({
-    dir,
-    limitBytes: 1024 ** 3,
-    segmentBytes: 1024 ** 2,
-    retainAgeMs: 0,
-    retainBytes: 0,
-    maxUnsyncedBytes: 1024 ** 2,
-    syncIntervalMs: 0,
-    tailBytes: 1024 ** 2,
-  });
-  await log.setIdentity({
-    pipeline: 'shop',
-    database: '7/5',
-    slot: 's',
-    generation: 1,
-    timeline: 1,
-    slotCreated: true,
-  });
-  await log.restartAt(lsn);
-  orders = log.relation(relation({ table: 'orders', columns: { id: 'int4' }, key: ['id'] }));
-  audit = log.relation(relation({ table: 'audit', columns: { id: 'int4' }, key: ['id'] }));
 });
 
 afterEach(async () => {
   stop.abort(new Error('the test is over'));
   await Promise.allSettled(lanes.map(({ life }) => life));
-  await log.close();
-  await rm(dir, { recursive: true });
+  expect(fixture).toMatchObject({ held: 0, releasedTwice: 0 });
+  await fixture[Symbol.asyncDispose]();
 });
 
-/** One committed transaction of inserts; returns its end LSN. */
 function commit(table: Relation, ...ids: readonly number[]): bigint {
-  lsn += 1000n;
-  log.begin({ commitLsn: lsn, xid: 1, commitTimeUs: 1_700_000_000_000_000n });
-  for (const id of ids) {
-    const text = Buffer.from(String(id));
-    const body = Buffer.concat([Buffer.from('N\0\x01t\0\0\0'), Buffer.from([text.length]), text]);
-    log.append({ relation: table, kind: 'insert', walLsn: lsn, body, start: 0, end: body.length });
-  }
-  log.commit(lsn + 48n);
-  return lsn + 48n;
+  return fixture.commit(table, ...ids);
 }
 
 function start(sink: ScriptedSink, capabilities: Partial<Capabilities> = {}): Lane {
-  const lane = new Lane({
-    name: 'search',
-    sink,
-    capabilities: { ...CAPABILITIES, ...capabilities },
-    router: new Router({
-      // The audit table is not for this sink.
-      mappingsFor: ({ table }) =>
-        table === 'audit' ? [] : [{ id: 'm', table, sink: 'search', options: {}, where: 'x.yaml:1:1' }],
-      prepare: (_, shape) => sink.prepare(_, shape),
-    }),
-    log,
-    deadLetters: new DeadLetterLog({ dataDir: dir, sink: 'search' }),
-    clock: systemClock,
-    logger: silentLogger,
-    meter: new LaneMeter(noMetrics, 'search'),
-  });
+  const lane = fixture.lane(sink, capabilities);
   const life = lane.open(stop.signal).then((checkpoint) => lane.run(checkpoint, stop.signal));
   life.catch(() => {});
   lanes.push({ lane, life });
@@ -153,6 +90,7 @@ describe('events that are not for the sink', () => {
     const sink = new ScriptedSink();
     const lane = start(sink);
     commit(orders, 1);
+    const { lsn } = fixture;
     log.progress(lsn + 5000n);
     lane.drain(lsn + 5000n);
     await lifeOf(lane);
@@ -237,6 +175,118 @@ describe('several writes in flight', () => {
   });
 });
 
+describe('what a lane says of itself', () => {
+  test('a batch that is being tried again counts as not delivered, with the age of its oldest change', async () => {
+    const sink = new ScriptedSink();
+    const lane = start(sink);
+    const good = commit(orders, 1);
+    await waitFor(() => lane.reached?.endLsn === good);
+    expect(lane.oldestWaitingUs).toBeUndefined();
+    sink.faults.write = ['hangs'];
+    const beforeUs = BigInt(Date.now()) * 1000n;
+    commit(orders, 2);
+    await waitFor(() => sink.calls.filter((call) => call === 'write 1').length === 2);
+    commit(audit, 3);
+    expect(lane.reached?.endLsn).toBe(good);
+    expect(lane.oldestWaitingUs).toBeGreaterThanOrEqual(beforeUs);
+  });
+
+  test('changes for others count as delivered when nothing before them is on its way', async () => {
+    const lane = start(new ScriptedSink());
+    const end = commit(audit, 1);
+    await waitFor(() => lane.reached?.endLsn === end);
+    expect(lane.oldestWaitingUs).toBeUndefined();
+  });
+
+  test('dead letters of earlier runs are counted from the start', async () => {
+    const sink = new ScriptedSink();
+    sink.faults.write = [{ item: 0, reason: 'no', detail: 'never' }];
+    commit(orders, 1);
+    await expect(lifeOf(start(sink))).rejects.toMatchObject({ code: 'E_POISON' });
+    const lane = start(new ScriptedSink());
+    await waitFor(() => lane.opened);
+    expect(lane.meter.letters).toBe(1);
+  });
+});
+
+describe('a sink that is slower to store than to take', () => {
+  test('is durable as far as it says, not as far as it was given', async () => {
+    class WholeTransactionsOnly extends ScriptedSink {
+      override async flush(): Promise<undefined> {
+        await super.flush();
+        return undefined;
+      }
+    }
+    const sink = new WholeTransactionsOnly();
+    const lane = start(sink);
+    commit(orders, 1);
+    await waitFor(() => sink.calls.includes('flush'));
+    expect(lane.durable).toBeUndefined();
+  });
+
+  test('is told that a checkpoint stands inside a transaction', async () => {
+    const seen: { count: number; whole: boolean }[] = [];
+    class Recording extends ScriptedSink {
+      override write(batch: SinkBatch, signal: AbortSignal): Promise<WriteResult> {
+        seen.push({ count: batch.count, whole: batch.wholeTransactions });
+        return super.write(batch, signal);
+      }
+    }
+    log.begin({ commitLsn: fixture.lsn + 1000n, xid: 1, commitTimeUs: 1n });
+    const body = Buffer.from('N\0\x01t\0\0\0\x011', 'latin1');
+    for (const table of [audit, orders, orders]) {
+      log.append({ relation: table, kind: 'insert', walLsn: fixture.lsn, body, start: 0, end: body.length });
+    }
+    log.commit(fixture.lsn + 1048n);
+    const lane = fixture.lane(new Recording(), { maxTransactionBytes: 1, maxBatchEvents: 1 });
+    // Asked for before it reads: due behind the first piece, which is for nobody.
+    lane.storeProgress();
+    lane.drain(fixture.lsn + 1048n);
+    await lane.open(stop.signal);
+    await lane.run(undefined, stop.signal);
+    expect(seen[0]).toEqual({ count: 0, whole: false });
+    expect(seen.at(-1)).toEqual({ count: 1, whole: true });
+  });
+});
+
+describe('several writes of which an earlier one fails for good', () => {
+  test('the bytes of a later one are its own until it has ended', async () => {
+    const released: boolean[] = [];
+    class Slow extends ScriptedSink {
+      override async write(batch: SinkBatch, signal: AbortSignal): Promise<WriteResult> {
+        const { event } = batch.item(0);
+        if (event.column('after', 0) === 'value' && event.text() === '1') {
+          await waitFor(() => this.calls.includes('second'));
+          throw new TailraceError({ code: 'E_FENCED', message: 'Another instance.' });
+        }
+        this.calls.push('second');
+        await new Promise<void>((resolve) => {
+          signal.addEventListener('abort', () => resolve(), { once: true });
+        });
+        // As a client that finishes encoding what it has begun.
+        await new Promise((resolve) => setImmediate(resolve));
+        released.push(batch.item(0).event.op !== 'insert');
+        throw signal.reason;
+      }
+    }
+    const lane = start(new Slow(), { inFlight: 2, maxBatchEvents: 1 });
+    commit(orders, 1);
+    commit(orders, 2);
+    await expect(lifeOf(lane)).rejects.toMatchObject({ code: 'E_FENCED' });
+    expect(released).toEqual([false]);
+  });
+
+  test('a later one that fails for good ends an earlier one that only waits', async () => {
+    const sink = new ScriptedSink();
+    sink.faults.write = ['hangs', new TailraceError({ code: 'E_FENCED', message: 'Another instance.' })];
+    const lane = start(sink, { inFlight: 2, maxBatchEvents: 1 });
+    commit(orders, 1);
+    commit(orders, 2);
+    await expect(lifeOf(lane)).rejects.toMatchObject({ code: 'E_FENCED' });
+    expect(lane.durable).toBeUndefined();
+  });
+});
+
 describe('a poison event', () => {
   const rejection = { item: 1, reason: 'document_parsing_exception', detail: 'field [id] of type [ip]' };
 
@@ -295,5 +345,15 @@ describe('halting', () => {
     await waitFor(() => sink.calls.length === 1);
     lane.halt(new TailraceError({ code: 'E_LOG_FULL', message: 'Detached.' }));
     await expect(lifeOf(lane)).rejects.toMatchObject({ code: 'E_LOG_FULL' });
+  });
+
+  test('reaches a lane that has stopped before: what holds nothing back any more says so', async () => {
+    const sink = new ScriptedSink();
+    sink.faults.write = [new TailraceError({ code: 'E_SINK_CONFIG', message: 'No such topic.' })];
+    const lane = start(sink);
+    commit(orders, 1);
+    await expect(lifeOf(lane)).rejects.toMatchObject({ code: 'E_SINK_CONFIG' });
+    lane.halt(new TailraceError({ code: 'E_LOG_FULL', message: 'Detached.' }));
+    expect(lane).toMatchObject({ state: 'stopped', error: { code: 'E_LOG_FULL' } });
   });
 });

@@ -14,6 +14,7 @@ const SINK: SinkStatus = {
   lag_seconds: 0,
   events: 10,
   records: 12,
+  events_per_second: 0,
   retries: 0,
   dead_letters: 0,
 };
