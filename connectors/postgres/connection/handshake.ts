@@ -20,6 +20,7 @@ interface StartUp {
   readonly stream: Socket;
   attachListeners(stream: Socket): void;
   on(event: 'parameterStatus', listener: (message: ParameterStatus) => void): unknown;
+  on(event: 'error', listener: (error: NodeJS.ErrnoException) => void): unknown;
   on(event: (typeof PASSWORD_REQUESTS)[number] | 'authenticationOk' | 'end', listener: () => void): unknown;
 }
 
@@ -46,6 +47,10 @@ export class Handshake {
     for (const request of PASSWORD_REQUESTS) connection.on(request, () => (this.#authenticating = true));
     connection.on('authenticationOk', () => (this.#authenticating = false));
     connection.on('end', () => (this.#closed = true));
+    // A reset is told before the end. What pg itself has against the server's answer has no code.
+    connection.on('error', ({ code }) => {
+      if (code !== undefined) this.#closed = true;
+    });
     if (client.ssl) {
       connection.stream.once('data', (reply: Buffer) => {
         this.#sslReply = reply[0];

@@ -226,6 +226,19 @@ test('a host that accepts and says nothing is given up after connect_timeout, or
   await expect(pending).rejects.toBe(reason);
 });
 
+test.each([10, 40, 130])(
+  'a connection reset after %i bytes of the login is no refusal of the password',
+  async (bytes) => {
+    await using database = await createTestDatabase();
+    await using proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
+    proxy.cutAfter('down', bytes);
+    await expect(attempt(resolve({ url: proxy.url(database.url) }))).rejects.toMatchObject({
+      code: 'E_CONNECT',
+      retriable: true,
+    });
+  },
+);
+
 test('the next host is tried when one cannot be reached, not when one refuses the password', async () => {
   await using database = await createTestDatabase();
   const { port, hostname, username, password } = new URL(database.url);
