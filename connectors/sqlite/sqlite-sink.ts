@@ -11,7 +11,12 @@ import type {
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { ByteWriter } from '../../src/events/byte-writer.ts';
 import { compileDestinationTemplate } from '../../src/events/formats/templates.ts';
-import { type Checkpoint, restoreCheckpoint, storeCheckpoint } from '../../src/events/position.ts';
+import {
+  type Checkpoint,
+  restoreCheckpoint,
+  type StoredCheckpoint,
+  storeCheckpoint,
+} from '../../src/events/position.ts';
 import type { Relation } from '../../src/events/relation.ts';
 import { identityOf } from '../../src/pipeline/source-identity.ts';
 import type { SqliteConfig, SqliteMapping } from './config.ts';
@@ -58,7 +63,7 @@ export class SqliteSink implements Sink<SqliteRoute> {
       },
       'opened',
     );
-    this.#position = checkpoint === undefined ? undefined : restoreCheckpoint(checkpoint);
+    this.#position = checkpoint === undefined ? undefined : this.#restore(checkpoint);
     return this.#position;
   }
 
@@ -129,6 +134,19 @@ export class SqliteSink implements Sink<SqliteRoute> {
       }
     }
     this.#owners.set(folded, { mapping, relation });
+  }
+
+  #restore(checkpoint: StoredCheckpoint): Checkpoint {
+    try {
+      return restoreCheckpoint(checkpoint);
+    } catch (cause) {
+      throw new TailraceError({
+        code: 'E_STATE',
+        message: `The position of sink ${this.#context.name} in ${this.#path} cannot be read (_tailrace_positions).`,
+        fix: `Restore the file from a copy, or rebuild the mirror: tailrace recover --sink ${this.#context.name}`,
+        cause,
+      });
+    }
   }
 
   #opened(): MirrorClient {

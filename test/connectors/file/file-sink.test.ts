@@ -1,4 +1,12 @@
-import { appendFileSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { fileConnector } from '../../../connectors/file/file-connector.ts';
 import { EventScript, relation, sinkContext } from '../batch-builder.ts';
@@ -246,6 +254,26 @@ describe('what is not as the sink left it is refused by name', () => {
     writeFileSync(path, readFileSync(path, 'utf8').replace(/"session":"[^"]*"/, '"session":"somebody"'));
     await expect(sink.flush()).rejects.toMatchObject(refused('E_FENCED', /Another instance/));
   });
+});
+
+test('a thousand tables in one batch do not take a thousand file descriptors for long', async () => {
+  await using dir = new Directory();
+  const { delivery, sink } = await dir.open({}, [toFile({ format: 'plain' })]);
+  const script = new EventScript();
+  const tables = Array.from({ length: 1000 }, (_, i) =>
+    relation({ table: `t${i}`, oid: 50_000 + i, key: ['id'], columns: { id: 'int4' } }),
+  );
+  let after;
+  for (let round = 0; round < 2; round++) {
+    script.transaction((tx) => {
+      for (const table of tables) tx.insert(table, { id: String(round) });
+    });
+    after = (await delivery.write(script, { after })).accepted?.position;
+    await sink.flush();
+    if (process.platform === 'linux') expect(readdirSync('/proc/self/fd').length).toBeLessThan(400);
+  }
+  expect(dir.files()).toHaveLength(1000);
+  for (const file of dir.files()) expect(dir.read(file)).toBe('{"id":0}\n{"id":1}\n');
 });
 
 test('a template that leaves the directory is a mistake of the configuration', () => {

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
 import { sqliteConnector } from '../../../connectors/sqlite/sqlite-connector.ts';
@@ -62,9 +63,19 @@ test('a file of a later format, and a file that is no database, are refused by n
     code: 'E_SINK_CONFIG',
     message: expect.stringContaining('format 99') as string,
   });
-  const { writeFileSync } = await import('node:fs');
   writeFileSync(file.path, 'not a database, whatever its name says'.repeat(100));
   await expect(file.open()).rejects.toMatchObject({ code: 'E_SINK_CONFIG', retriable: false });
+});
+
+test('a position that somebody has changed is not taken for the beginning', async () => {
+  await using file = new MirrorFile();
+  const { delivery, sink } = await file.open();
+  const script = new EventScript();
+  script.transaction((tx) => tx.insert(t, { id: '1', a: 'x' }));
+  await delivery.write(script);
+  await sink.close();
+  file.run("UPDATE _tailrace_positions SET end_lsn = 'soon'");
+  await expect(file.open()).rejects.toMatchObject({ code: 'E_STATE', retriable: false });
 });
 
 test('readers go on while batches are written, and see whole transactions only', async () => {
