@@ -122,7 +122,10 @@ function isMember(pid: string, group: number): boolean {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     // proc_pid_stat(5): pid (comm) state ppid pgrp ...; comm may hold anything.
     const [state = '', , pgrp] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return Number(pgrp) === group && state !== 'Z' && state !== 'X';
+    if (Number(pgrp) !== group) return false;
+    if (state !== 'Z' && state !== 'X') return true;
+    // Threads that outlive the first one for a moment still hold ports and file locks.
+    return readdirSync(`/proc/${pid}/task`).length > 1;
   } catch {
     return false;
   }

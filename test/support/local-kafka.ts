@@ -101,7 +101,10 @@ export class LocalKafka implements AsyncDisposable {
     if (this.running) throw new Error(`Kafka is running already on port ${this.port}.`);
     await this.#writeProperties('server.properties', this.#properties());
     if (this.#wasKilled()) await this.#fenceFormerSession();
-    await this.#launch('server.properties', async () => brokerAnswers(this.brokers));
+    await this.#launch('server.properties', async (log) => {
+      // The line says that its partitions have their leader, the answer that clients can ask.
+      return log.includes('Kafka Server started') && (await brokerAnswers(this.brokers));
+    });
   }
 
   /** A controlled shutdown. */
@@ -149,8 +152,10 @@ export class LocalKafka implements AsyncDisposable {
     if (code !== 0) throw new Error(`Kafka's storage could not be formatted (${code}):\n${output}`);
   }
 
-  async #launch(propertiesFile: string, isReady: () => Promise<boolean>): Promise<void> {
+  /** `isReady` is asked with what the process has logged so far. */
+  async #launch(propertiesFile: string, isReady: (log: Buffer) => Promise<boolean>): Promise<void> {
     const { dir, distribution, temporary } = this.#parts;
+    const before = existsSync(this.logFile) ? (await stat(this.logFile)).size : 0;
     const server = new GuardedProcess({
       name: `Kafka on port ${this.port}`,
       command: distribution.java,
@@ -164,7 +169,7 @@ export class LocalKafka implements AsyncDisposable {
     });
     this.#process = server;
     try {
-      const ready = waitFor(isReady, {
+      const ready = waitFor(async () => isReady((await readFile(this.logFile)).subarray(before)), {
         timeoutMs: 90_000,
         intervalMs: 100,
         describe: `Kafka on port ${this.port} to answer (see ${this.logFile})`,
@@ -199,11 +204,7 @@ export class LocalKafka implements AsyncDisposable {
       'broker.session.timeout.ms': 200,
       'broker.heartbeat.interval.ms': 100,
     });
-    const { size } = await stat(this.logFile);
-    await this.#launch('controller.properties', async () => {
-      const log = await readFile(this.logFile);
-      return log.subarray(size).includes('Fencing broker 1 ');
-    });
+    await this.#launch('controller.properties', async (log) => log.includes('Fencing broker 1 '));
     await this.stop();
     await rm(join(dir, 'controller.properties'));
   }
