@@ -29,6 +29,8 @@ export interface RunOptions {
   readonly source?: string | undefined;
   readonly url?: string | undefined;
   readonly more?: string | undefined;
+  /** Instead of `event_log: { dir: log }`. */
+  readonly log?: string | undefined;
 }
 
 /**
@@ -74,7 +76,7 @@ pipeline: ${this.database.name}
 source:
   url: "${options.url ?? this.database.url}"
 ${options.source ?? this.#options.source ?? ''}
-event_log: { dir: log }
+${options.log ?? 'event_log: { dir: log }'}
 sinks:
 ${options.sinks ?? '  files: { type: file, path: files }\n  mirror: { type: sqlite, path: mirror.db, busy_timeout: 100ms }'}
 tables:
@@ -94,6 +96,16 @@ ${options.more ?? ''}
   async insert(count = 1): Promise<readonly number[]> {
     const ids = Array.from({ length: count }, () => this.#nextId++);
     for (const id of ids) await this.database.query('INSERT INTO t VALUES ($1, $2)', [id, `row ${id}`]);
+    return ids;
+  }
+
+  /** Rows of 100 KiB that compression cannot shrink. */
+  async insertWide(count: number): Promise<readonly number[]> {
+    const ids = Array.from({ length: count }, () => this.#nextId++);
+    await this.database.query(
+      `INSERT INTO t SELECT id, (SELECT string_agg(md5(random()::text || g), '') FROM generate_series(1, 3200) g) FROM unnest($1::int[]) id`,
+      [ids],
+    );
     return ids;
   }
 
