@@ -203,6 +203,24 @@ describe('what is not as the sink left it is refused by name', () => {
     expect(dir.read(DEFAULT)).toBe('mine\n');
   });
 
+  test('a file that somebody puts there between the first look and the first line', async () => {
+    await using dir = new Directory();
+    const { delivery, sink } = await dir.open();
+    const script = oneOrder('1');
+    // Refused as a whole: the route is made, the file is not.
+    const prices = relation({ table: 'p', key: ['id'], columns: { id: 'int4', price: 'numeric' } });
+    script.transaction((tx) => tx.insert(prices, { id: '1', price: 'NaN' }));
+    expect((await delivery.write(script)).rejected).toHaveLength(1);
+    writeFileSync(dir.path(DEFAULT), 'mine\n');
+    await expect(delivery.write(script, { transactions: 1 })).rejects.toMatchObject(
+      refused('E_SINK_FOREIGN', /not from this sink/),
+    );
+    await sink.flush();
+    await sink.close();
+    await dir.open();
+    expect(dir.read(DEFAULT)).toBe('mine\n');
+  });
+
   test('other files are left alone', async () => {
     await using dir = new Directory();
     writeFileSync(dir.path('notes.txt'), 'mine');
