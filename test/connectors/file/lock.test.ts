@@ -51,14 +51,14 @@ test('of many that start at once one gets in', async () => {
       stdio: ['ignore', 'pipe', 'inherit'],
     }),
   );
-  const said: string[] = [];
-  for (const child of children) child.stdout?.on('data', (text) => said.push(String(text).trim()));
-  await waitFor(() => said.length === children.length);
-  expect(said.sort()).toEqual(['E_LOCKED', 'E_LOCKED', 'E_LOCKED', 'in']);
-  for (const child of children) {
-    if (child.exitCode !== null) continue;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+  try {
+    const said: string[] = [];
+    for (const child of children) child.stdout?.on('data', (text) => said.push(String(text).trim()));
+    await waitFor(() => said.length === children.length);
+    expect(said.sort()).toEqual(['E_LOCKED', 'E_LOCKED', 'E_LOCKED', 'in']);
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+    await Promise.all(children.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')));
   }
   new DirectoryLock(dir.dir, {}).release();
 });
