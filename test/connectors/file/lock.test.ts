@@ -51,6 +51,7 @@ test('of many that start at once one gets in', async () => {
       stdio: ['ignore', 'pipe', 'inherit'],
     }),
   );
+  const ended = children.map(async (child) => once(child, 'exit'));
   try {
     const said: string[] = [];
     for (const child of children) child.stdout?.on('data', (text) => said.push(String(text).trim()));
@@ -58,7 +59,7 @@ test('of many that start at once one gets in', async () => {
     expect(said.sort()).toEqual(['E_LOCKED', 'E_LOCKED', 'E_LOCKED', 'in']);
   } finally {
     for (const child of children) child.kill('SIGKILL');
-    await Promise.all(children.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')));
+    await Promise.all(ended);
   }
   new DirectoryLock(dir.dir, {}).release();
 });
