@@ -33,8 +33,8 @@ export function renderReport(report: Report): readonly string[] {
 }
 
 function comparison({ verdicts, sourceRows }: Report): string[] {
-  const cell = (text: string): string => text.padStart(15);
-  const header = ['PostgreSQL', ...verdicts.map(({ title }) => title)].map(cell).join('');
+  const cell = (text: string): string => text.padStart(14);
+  const header = verdicts.map(({ title }) => cell(title)).join('');
   const rows = [...sourceRows].map(([table, count]) => {
     const cells = verdicts.map(({ differences }) => {
       const difference = differences.get(table);
@@ -42,9 +42,9 @@ function comparison({ verdicts, sourceRows }: Report): string[] {
         ? pc.green(cell('equal'))
         : pc.red(cell('DIFFERENT'));
     });
-    return `  ${table.padEnd(12)}${cell(`${number(count)} rows`)}${cells.join('')}`;
+    return `  ${table.padEnd(12)}${number(count).padStart(9)}${cells.join('')}`;
   });
-  return [pc.dim(`  ${'table'.padEnd(12)}${header}`), ...rows, ...differences(verdicts)];
+  return [pc.dim(`  ${'table'.padEnd(12)}${'rows'.padStart(9)}${header}`), ...rows, ...differences(verdicts)];
 }
 
 function differences(verdicts: readonly Verdict[]): string[] {

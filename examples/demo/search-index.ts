@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from '@elastic/elasticsearch';
 import { canonicalRow, keyOf, type Rows, type ShopTable, TABLES } from './shop-tables.ts';
 
@@ -23,7 +24,7 @@ export class SearchIndex {
     this.#prefix = prefix;
   }
 
-  /** Documents per table as searches see them: up to a refresh interval old. */
+  /** Documents per table, as of the last look. */
   counts(): ReadonlyMap<string, number> {
     this.#counting ??= this.#count();
     return this.#counts;
@@ -31,19 +32,21 @@ export class SearchIndex {
 
   async #count(): Promise<void> {
     while (!this.#closing.signal.aborted) {
-      const counts = await Promise.all(
-        TABLES.map(async ({ name }): Promise<[string, number]> => {
-          // An index is made with its first row.
-          const answer = await this.#client.count({ index: this.#index(name) }).catch(() => undefined);
-          return [name, answer?.count ?? 0];
-        }),
+      // An index is made with its first row: until then there is nothing to count.
+      const counts = TABLES.map(
+        async ({ name }): Promise<[string, number]> => [
+          name,
+          await this.#documents(this.#index(name)).catch(() => 0),
+        ],
       );
-      this.#counts = new Map(counts);
-      await new Promise((resolve) => {
-        setTimeout(resolve, LOOK_AGAIN_MS).unref();
-        this.#closing.signal.addEventListener('abort', resolve, { once: true });
-      });
+      this.#counts = new Map(await Promise.all(counts));
+      await sleep(LOOK_AGAIN_MS, undefined, { signal: this.#closing.signal }).catch(() => {});
     }
+  }
+
+  async #documents(index: string): Promise<number> {
+    await this.#client.indices.refresh({ index });
+    return (await this.#client.count({ index })).count;
   }
 
   /** Every document, whatever a search would see. */

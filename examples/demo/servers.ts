@@ -43,17 +43,18 @@ export async function startServers(full: boolean, say: (line: string) => void): 
     }),
   );
   const running = new Map<Name, RunningServer>();
-  const failures: unknown[] = [];
+  const failed = new Map<Name, unknown>();
   for (const [i, outcome] of outcomes.entries()) {
-    if (outcome.status === 'fulfilled') running.set(names[i] as Name, outcome.value);
-    else failures.push(outcome.reason);
+    const name = names[i] as Name;
+    if (outcome.status === 'fulfilled') running.set(name, outcome.value);
+    else failed.set(name, outcome.reason);
   }
   const stop = async (): Promise<void> => {
     await Promise.allSettled([...running.values()].map((server) => server.stop()));
   };
-  if (failures.length > 0) {
+  if (failed.size > 0) {
     await stop();
-    throw explain(failures);
+    throw explain(failed);
   }
   return {
     postgres: running.get('postgres')?.address ?? '',
@@ -63,17 +64,21 @@ export async function startServers(full: boolean, say: (line: string) => void): 
   };
 }
 
-function explain(failures: readonly unknown[]): unknown {
-  const missing = failures.filter((failure) => failure instanceof ServerUnavailableError);
-  if (missing.length < failures.length) {
-    return failures.length === 1
-      ? failures[0]
-      : new AggregateError(failures, failures.map(String).join('\n'));
-  }
-  return new MissingServersError(
-    missing.map(({ message, remedy }) => `  ${message}.\n  To have it: ${remedy}.`).join('\n\n'),
+/** What is merely missing on this machine, with the remedy; anything else as it is. */
+function explain(failed: ReadonlyMap<Name, unknown>): unknown {
+  const missing = [...failed].flatMap(([name, error]) =>
+    error instanceof ServerUnavailableError
+      ? [`  ${name} cannot be started here: ${error.message}.\n    To have it: ${error.remedy}.`]
+      : [],
   );
+  if (missing.length === failed.size) return new MissingServersError(`${missing.join('\n')}\n${ELSEWHERE}`);
+  const errors = [...failed.values()];
+  return errors.length === 1 ? errors[0] : new AggregateError(errors, errors.map(String).join('\n'));
 }
+
+const ELSEWHERE = `
+  Servers that run already will do as well:
+    TAILRACE_TEST_KAFKA_BROKERS=host:9092 TAILRACE_TEST_ELASTICSEARCH_URL=http://host:9200 npm run demo -- --full`;
 
 export function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
