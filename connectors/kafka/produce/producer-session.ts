@@ -155,7 +155,7 @@ export class ProducerSession implements Producer {
       );
       // One bad partition fails all of them; the others then say only OPERATION_NOT_ATTEMPTED.
       const errors = results
-        .map(({ errorCode }) => failureOf(errorCode))
+        .map(({ errorCode, topic }) => failureOf(errorCode, topic))
         .filter((failure) => failure !== undefined);
       const telling = errors.find(({ reason }) => reason !== 'OPERATION_NOT_ATTEMPTED') ?? errors[0];
       if (telling !== undefined) throw this.#noted(telling);
@@ -232,14 +232,18 @@ export class ProducerSession implements Producer {
   }
 
   #settle(records: PartitionRecords, result: ProduceResult | undefined): SendOutcome {
-    // Silence about a partition is no acknowledgement.
-    if (result === undefined)
-      return { failure: new KafkaFailure({ kind: 'unavailable', reason: 'no answer' }), badRecords: [] };
-    const failure = failureOf(result.errorCode);
-    if (failure !== undefined && failure.reason !== 'DUPLICATE_SEQUENCE_NUMBER') {
-      return { failure, badRecords: result.badRecords };
-    }
     const name = nameOf(records);
+    // Silence about a partition is no acknowledgement.
+    const failure =
+      result === undefined
+        ? new KafkaFailure({ kind: 'unavailable', reason: 'no answer' })
+        : failureOf(result.errorCode, result.topic);
+    if (failure !== undefined && failure.reason !== 'DUPLICATE_SEQUENCE_NUMBER') {
+      // "Timed out" and "not enough replicas after append" leave it open whether they are stored.
+      if (isRepeatable(failure)) this.#inDoubt.set(name, records);
+      return { failure, badRecords: result?.badRecords ?? [] };
+    }
+    this.#inDoubt.delete(name);
     this.#sequences.set(name, addToSequence(this.#sequences.get(name) ?? 0, records.count));
     return undefined;
   }

@@ -14,7 +14,9 @@ import type { KafkaRoute } from '../../../connectors/kafka/kafka-route.ts';
 import { BrokerConnection } from '../../../connectors/kafka/kafkajs/broker-connection.ts';
 import { brokerAddress } from '../../../connectors/kafka/kafkajs/connection-settings.ts';
 import { libraryLogger } from '../../../connectors/kafka/kafkajs/library-logger.ts';
+import { decompress } from '../../../connectors/kafka/produce/compression.ts';
 import { FETCH, LIST_OFFSETS } from '../../../connectors/kafka/wire/apis.ts';
+import { readBatches } from '../../../connectors/kafka/wire/record-batch-reader.ts';
 import { type Clock, systemClock } from '../../../src/clock.ts';
 import { retry } from '../../../src/delivery/retry.ts';
 import type { Mapping, Sink, SinkContext, WriteResult } from '../../../src/delivery/sink.ts';
@@ -157,6 +159,26 @@ export async function writtenRecords(brokers: readonly string[], topic: string):
     for (const [partition, leader] of (await cluster.leaders(topic)).entries()) {
       const connection = await cluster.node(leader);
       count += Number((await connection.request(LIST_OFFSETS, { topic, partition, timestamp: -1n })).offset);
+    }
+    return count;
+  });
+}
+
+/** Transactions that have been aborted, by their markers in a topic's partitions. */
+export async function abortMarkers(brokers: readonly string[], topic: string): Promise<number> {
+  return withCluster(brokers, async (cluster) => {
+    let count = 0;
+    for (const [partition, leader] of (await cluster.leaders(topic)).entries()) {
+      const connection = await cluster.node(leader);
+      // One answer never goes beyond a segment of the log.
+      for (let offset = 0n, more = true; more; ) {
+        const request = { topic, partition, offset, maxWaitMs: 0, maxBytes: 1024 * 1024 };
+        const { records, lastStableOffset } = await connection.request(FETCH, request);
+        const batches = await readBatches(records, decompress);
+        count += batches.filter(({ control }) => control === 'abort').length;
+        offset = (batches.at(-1)?.lastOffset ?? lastStableOffset) + 1n;
+        more = offset < lastStableOffset;
+      }
     }
     return count;
   });
