@@ -75,7 +75,7 @@ function change(db: DatabaseSync, owner: Owner, asked: MirrorTable, stored: Stor
     throw new TailraceError({
       code: 'E_SINK_CONFIG',
       message: `The mirror ${table.name} cannot follow ${table.source}: ${plan.finding}.`,
-      fix: `Rebuild it: tailrace recover --sink ${owner.sink}`,
+      fix: 'Move the file away: the sink then begins anew with the oldest change in the event log.',
     });
   }
   const hasRowidColumn = stored.hasRowidColumn || plan?.addRowidColumn === true;

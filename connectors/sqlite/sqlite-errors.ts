@@ -87,7 +87,7 @@ export function translateError(thrown: unknown, path: string): unknown {
       return refused(
         `${path} is not a sound SQLite database (${name})`,
         thrown,
-        'Move the file away; the sink is then rebuilt with tailrace recover.',
+        'Move the file away: the sink then begins anew with the oldest change in the event log.',
       );
     default:
       return refused(`SQLite refuses a statement on ${path} (${name})`, thrown);

@@ -143,7 +143,7 @@ export class SqliteSink implements Sink<SqliteRoute> {
       throw new TailraceError({
         code: 'E_STATE',
         message: `The position of sink ${this.#context.name} in ${this.#path} cannot be read (_tailrace_positions).`,
-        fix: `Restore the file from a copy, or rebuild the mirror: tailrace recover --sink ${this.#context.name}`,
+        fix: 'Restore the file from a copy, or move it away: the sink then begins anew with the oldest change in the event log.',
         cause,
       });
     }

@@ -196,7 +196,7 @@ describe('a mirror that cannot follow says why', () => {
       code: 'E_SINK_CONFIG',
       retriable: false,
       message: expect.stringMatching(message) as string,
-      fix: expect.stringContaining('tailrace recover --sink sink') as string,
+      fix: expect.stringContaining('begins anew with the oldest change') as string,
     });
     // Neither the row before it nor the position has moved.
     expect(file.rows('SELECT commit_lsn FROM _tailrace_positions')).toEqual([{ commit_lsn: null }]);
