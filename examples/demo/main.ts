@@ -48,7 +48,7 @@ async function main(options: DemoOptions): Promise<number> {
   );
   await using servers = await startServers(options.full, (line) => screen.say(line));
   if (interrupted.signal.aborted) return INTERRUPTED;
-  const dir = mkdtempSync(join(tmpdir(), 'tailrace-demo-'));
+  const dir = mkdtempSync(join(tmpdir(), `tailrace-demo-${process.pid}-`));
   let code = 1;
   try {
     code = await runShop(options, servers, dir);

@@ -86,9 +86,8 @@ function verdict(report: Report): string[] {
   }
   return [
     '',
-    pc.green(
-      `  ✓ ${verdicts.map(({ title }) => title).join(', ')}: equal to PostgreSQL, row by row,\n    after ${after}.`,
-    ),
+    pc.green(`  ✓ Equal, row by row: PostgreSQL, ${verdicts.map(({ title }) => title).join(', ')},`),
+    pc.green(`    after ${after}.`),
     '',
     ...(full ? NEXT.slice(1) : NEXT).map(([command, about]) => `  ${command.padEnd(40)} ${pc.dim(about)}`),
     '',
