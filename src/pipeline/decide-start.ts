@@ -16,8 +16,8 @@ export type SinkFacts =
 export type StartDecision =
   /** First start: note the intent in the log, make the slot, begin at its consistent point. */
   | { readonly kind: 'create-slot' }
-  /** The log goes on where it ends; detached sinks need what it no longer holds. */
-  | { readonly kind: 'resume'; readonly from: Lsn; readonly detached: readonly string[] }
+  /** The log goes on where it ends. */
+  | { readonly kind: 'resume'; readonly from: Lsn }
   /** The log begins anew at the slot's position, which every sink has passed. `said` tells the operator why. */
   | { readonly kind: 'restart-log'; readonly from: Lsn; readonly said: string }
   /** Somebody holds the slot: perhaps our own last connection. */
@@ -28,6 +28,7 @@ export type StartDecision =
 
 export interface StartInput {
   readonly facts: SourceFacts;
+  readonly pipeline: string;
   readonly slotName: string;
   readonly log: LogFacts;
   readonly sinks: readonly SinkFacts[];
@@ -36,13 +37,14 @@ export interface StartInput {
 /**
  * The decision table, first match wins. S = slot's confirmed_flush_lsn, R = end of the log, P = end LSN of each sink.
  *
- *  1 identity differs (system, database, slot's plugin or database)   refuse E_IDENTITY
+ *  1 identity differs (system, database, pipeline, slot's name,
+ *    plugin or database)                                              refuse E_IDENTITY
  *  2 slot missing; the log or any sink has a position                 refuse E_SLOT_MISSING; else create it
  *  3 slot invalidated                                                 refuse E_SLOT_LOST
  *  4 new timeline and R or a P beyond its switch point                refuse E_DIVERGED
  *  5 R or any P beyond the server's WAL end                           refuse E_DIVERGED
  *  6 slot active elsewhere                                            wait
- *  7 log there, S <= R                                                resume at R; P before the log's start: that sink is detached
+ *  7 log there, S <= R                                                resume at R; see refuseSink() for each sink
  *  8 log there, S > R, every P >= S                                   new log from S, said
  *  9 log there, S > R, some P < S                                     refuse E_GAP
  * 10 log lost or empty, every P >= S                                  new log from S, said
@@ -58,7 +60,7 @@ export function decideStart(input: StartInput): StartDecision {
   const foreign = foreignIdentity(input);
   if (foreign !== undefined) return foreign;
 
-  const positioned = sinks.filter((sink) => sink.state === 'positioned');
+  const positioned = positionedOf(sinks);
   if (slot === undefined) {
     const holders = [
       ...(log.identity?.slotCreated === true || log.endLsn > 0n ? ['the event log'] : []),
@@ -81,7 +83,10 @@ export function decideStart(input: StartInput): StartDecision {
     );
   }
 
-  const diverged = divergence(input, positioned);
+  const diverged = divergence(facts, log, [
+    { who: 'the event log', lsn: log.endLsn },
+    ...positioned.map((sink) => ({ who: `sink ${sink.name}`, lsn: sink.checkpoint.endLsn })),
+  ]);
   if (diverged !== undefined) return diverged;
 
   if (slot.active) return { kind: 'wait-for-slot', pid: slot.activePid };
@@ -91,12 +96,7 @@ export function decideStart(input: StartInput): StartDecision {
   const behind = positioned.filter((sink) => sink.checkpoint.endLsn < slotLsn);
 
   if (log.endLsn > 0n) {
-    if (slotLsn <= log.endLsn) {
-      const detached = positioned
-        .filter((sink) => sink.checkpoint.endLsn < log.startLsn)
-        .map((sink) => sink.name);
-      return { kind: 'resume', from: log.endLsn, detached };
-    }
+    if (slotLsn <= log.endLsn) return { kind: 'resume', from: log.endLsn };
     const unreachable = sinks.filter((sink) => sink.state === 'unreachable');
     if (behind.length === 0) {
       if (unreachable.length > 0)
@@ -135,16 +135,47 @@ export function decideStart(input: StartInput): StartDecision {
 }
 
 /** Throws E_IDENTITY: asked before sinks are opened, which would each say it in their own words. */
-export function requireSameDatabase(input: StartInput): void {
+export function requireOwnLog(input: StartInput): void {
   const foreign = foreignIdentity(input);
-  if (foreign === undefined) return;
-  throw new TailraceError({ code: foreign.code, message: foreign.message, fix: foreign.fix });
+  if (foreign !== undefined) throw errorOf(foreign);
+}
+
+/** Why one sink cannot be served from this log, for it alone; asked when it has told where it stands, which may be late. */
+export function refuseSink(input: StartInput): TailraceError | undefined {
+  const { facts, log, sinks } = input;
+  const holders = positionedOf(sinks).map(({ name, checkpoint }) => ({
+    who: `sink ${name}`,
+    lsn: checkpoint.endLsn,
+  }));
+  const refusal = foreignIdentity(input) ?? divergence(facts, log, holders) ?? behindLog(log, sinks);
+  return refusal === undefined ? undefined : errorOf(refusal);
+}
+
+function behindLog({ startLsn }: LogFacts, sinks: readonly SinkFacts[]): Refusal | undefined {
+  const behind = positionedOf(sinks).find(({ checkpoint }) => checkpoint.endLsn < startLsn);
+  if (behind === undefined) return undefined;
+  return refuse(
+    'E_SINK_BEHIND',
+    `Sink ${behind.name} is at ${formatLsn(behind.checkpoint.endLsn)}, behind the oldest change the event log holds (it begins after ` +
+      `${formatLsn(startLsn)}): the changes between are gone for it.`,
+    `Empty the sink and start it anew, or leave it out: --without ${behind.name}.`,
+  );
+}
+
+function positionedOf(sinks: readonly SinkFacts[]): readonly Extract<SinkFacts, { state: 'positioned' }>[] {
+  return sinks.filter((sink) => sink.state === 'positioned');
+}
+
+function errorOf({ code, message, fix }: Refusal): TailraceError {
+  return new TailraceError({ code, message, fix });
 }
 
 type Refusal = Extract<StartDecision, { kind: 'refuse' }>;
 
-function foreignIdentity({ facts, log, sinks, slotName }: StartInput): Refusal | undefined {
+function foreignIdentity({ facts, log, sinks, pipeline, slotName }: StartInput): Refusal | undefined {
   const here = databaseIdentity(facts);
+  const renamed = renamedIn(log, { pipeline, slot: slotName });
+  if (renamed !== undefined) return renamed;
   if (log.identity !== undefined && log.identity.database !== here) {
     return refuse(
       'E_IDENTITY',
@@ -179,14 +210,27 @@ function foreignIdentity({ facts, log, sinks, slotName }: StartInput): Refusal |
   return undefined;
 }
 
-function divergence(
-  { facts, log }: StartInput,
-  positioned: readonly { readonly name: string; readonly checkpoint: Checkpoint }[],
+/** Positions in sinks are stored under the pipeline's name, and the log is what one slot has sent. An intent without content binds nobody. */
+function renamedIn(
+  { identity, endLsn }: LogFacts,
+  now: { readonly pipeline: string; readonly slot: string },
 ): Refusal | undefined {
-  const holders = [
-    { who: 'the event log', lsn: log.endLsn },
-    ...positioned.map((sink) => ({ who: `sink ${sink.name}`, lsn: sink.checkpoint.endLsn })),
-  ];
+  if (identity === undefined || !(identity.slotCreated || endLsn > 0n)) return undefined;
+  const key = (['pipeline', 'slot'] as const).find((each) => identity[each] !== now[each]);
+  if (key === undefined) return undefined;
+  const option = key === 'slot' ? 'source.slot' : 'pipeline';
+  return refuse(
+    'E_IDENTITY',
+    `The event log was written by ${key} ${identity[key]}; the configuration names ${key} ${now[key]}.`,
+    `Set ${option} to ${identity[key]} again, or give the new ${key} an event_log.dir of its own.`,
+  );
+}
+
+function divergence(
+  facts: SourceFacts,
+  log: LogFacts,
+  holders: readonly { readonly who: string; readonly lsn: Lsn }[],
+): Refusal | undefined {
   const known = log.identity?.timeline;
   if (known !== undefined && known !== facts.timeline) {
     const switched = facts.history.find((entry) => entry.timeline === known);

@@ -1,24 +1,28 @@
 import type { Clock } from '../clock.ts';
 import type { Lane } from '../delivery/lane.ts';
-import { backoffMs, PATIENT } from '../delivery/retry.ts';
+import { type Backoff, backoffMs, PATIENT } from '../delivery/retry.ts';
 import { asTailraceError, TailraceError } from '../errors/tailrace-error.ts';
 import type { EventLog } from '../event-log/contract.ts';
-import { formatLsn, type Lsn } from '../events/lsn.ts';
-import { BEFORE_ALL, type Checkpoint, comparePositions, type Position } from '../events/position.ts';
+import type { Lsn } from '../events/lsn.ts';
+import type { Checkpoint } from '../events/position.ts';
 import type { Logger } from '../observe/logger.ts';
 import { Acker } from './acker.ts';
 import type { WalBudget } from './confirmable.ts';
-import { requireSameDatabase, type SinkFacts } from './decide-start.ts';
+import { refuseSink, requireOwnLog, type SinkFacts } from './decide-start.ts';
 import { GatedWriter } from './gated-writer.ts';
+import { LaneGroup } from './lane-group.ts';
 import type { Source, SourceFacts } from './source.ts';
 import { type Start, settleStart } from './startup.ts';
 
 const TICK_MS = 1000;
-/** How long the decision waits for sinks that are slow to open before it goes on without knowing them. */
-const OPEN_GRACE_MS = 5000;
-/** A password being rotated looks like a wrong one for a moment; a wrong one must not be tried for ever. */
+/** Ticks between two looks at what the log may let go of, while there is room. */
+const RELEASE_TICKS = 5;
+/** Ticks the log stays at its limit before a sink is given up: the sinks may be about to let go of something. */
+const DETACH_TICKS = 10;
+/** A password being rotated looks like a wrong one for a moment; a wrong one must not be tried for ever, nor often. */
 const AUTH_TRIES = 5;
-/** A connection that has lived this long ends the back-off of the ones before it. */
+const AUTH_PAUSE: Backoff = { initialMs: 2000, maxMs: 30_000 };
+/** A stream that has lived this long ends the back-off of the ones before it. */
 const HEALTHY_MS = 30_000;
 
 export type PipelineState = 'starting' | 'streaming' | 'reconnecting' | 'draining' | 'stopped';
@@ -53,30 +57,39 @@ export class Pipeline {
   readonly #acker: Acker;
   /** Ends lanes and source at once; its reason is why. */
   readonly #kill = new AbortController();
-  readonly #running = new Map<Lane, Promise<void>>();
-  #lanes: readonly Lane[] = [];
+  readonly #lanes: LaneGroup;
   #drained: Promise<void> | undefined;
   #state: PipelineState = 'starting';
   #facts: SourceFacts | undefined;
   #lastError: TailraceError | undefined;
 
+  #streamingSinceMs: number | undefined;
+
   constructor(options: PipelineOptions) {
+    const { log, clock, logger } = options;
     this.#options = options;
-    this.#gate = new GatedWriter(options.log);
+    this.#gate = new GatedWriter(log, { clock, signal: this.#kill.signal });
+    this.#lanes = new LaneGroup({
+      log,
+      clock,
+      logger,
+      onMoved: () => this.#acker.moved(),
+      onEnded: (error) => this.#kill.abort(error),
+    });
     this.#acker = new Acker(
       {
-        synced: () => options.log.synced,
-        delivered: () => this.#lanes.filter((lane) => this.#holds(lane)).map((lane) => lane.durable?.endLsn),
+        synced: () => log.synced,
+        delivered: () => this.#lanes.delivered,
         walEnd: () => options.source.progress.walEnd,
         confirm: (endLsn) => options.source.confirm(endLsn),
       },
       options.budget,
     );
-    options.log.onSynced(() => this.#acker.moved());
+    log.onSynced(() => this.#acker.moved());
   }
 
   get lanes(): readonly Lane[] {
-    return this.#lanes;
+    return this.#lanes.all;
   }
 
   get state(): PipelineState {
@@ -115,26 +128,9 @@ export class Pipeline {
     } finally {
       this.#state = 'stopped';
       this.#kill.abort(this.#lastError ?? stopped());
-      await Promise.allSettled([...this.#running.values(), housekeeping]);
-      await Promise.allSettled(this.#lanes.map((lane) => lane.close()));
+      await housekeeping;
+      await this.#lanes.close();
     }
-  }
-
-  /** Makes the lanes and opens every sink at once; those that take longer go on in the background and start when they are there. */
-  async #openLanes(facts: SourceFacts, kill: AbortSignal, drain: AbortSignal): Promise<void> {
-    this.#lanes = this.#options.createLanes(facts);
-    for (const lane of this.#lanes) lane.onMoved(() => this.#acker.moved());
-    const opening = this.#lanes.map((lane) =>
-      lane.open(kill).catch((error: unknown) => this.#laneStopped(lane, asTailraceError(error))),
-    );
-    const grace = new AbortController();
-    const signal = AbortSignal.any([grace.signal, drain, kill]);
-    await Promise.race([
-      Promise.all(opening),
-      this.#options.clock.sleep(OPEN_GRACE_MS, signal).catch(() => {}),
-    ]);
-    grace.abort();
-    kill.throwIfAborted();
   }
 
   /** Attempts to stream, one connection each, until the drain is done. */
@@ -143,7 +139,8 @@ export class Pipeline {
     let failures = 0;
     let authFailures = 0;
     while (!drain.aborted) {
-      const startedMs = clock.monotonicMs();
+      this.#streamingSinceMs = undefined;
+      let pause = PATIENT;
       try {
         await this.#attempt(drain, kill);
         if (this.#drained !== undefined) break;
@@ -152,15 +149,17 @@ export class Pipeline {
         kill.throwIfAborted();
         if (drain.aborted) break;
         const error = asTailraceError(thrown);
+        if (this.#streamingSinceMs !== undefined) authFailures = 0;
         // A password that worked before in this process may be in the middle of being rotated.
         const rotating = error.code === 'E_AUTH' && this.#facts !== undefined && ++authFailures < AUTH_TRIES;
         if (!error.retriable && !rotating) throw error;
+        if (rotating) pause = AUTH_PAUSE;
         this.#lastError = error;
         logger.warn({ code: error.code, err: error }, error.message);
       }
-      if (clock.monotonicMs() - startedMs > HEALTHY_MS) failures = 0;
+      if (clock.monotonicMs() - (this.#streamingSinceMs ?? Infinity) > HEALTHY_MS) failures = 0;
       this.#state = this.#facts === undefined ? 'starting' : 'reconnecting';
-      const delayMs = backoffMs(failures++, PATIENT);
+      const delayMs = backoffMs(pause === AUTH_PAUSE ? authFailures - 1 : failures++, pause);
       await clock.sleep(delayMs, AbortSignal.any([drain, kill])).catch(() => {});
       kill.throwIfAborted();
     }
@@ -173,10 +172,7 @@ export class Pipeline {
     const { source } = this.#options;
     const start = await this.#settleStart(AbortSignal.any([drain, kill]), kill, drain);
     this.#facts = start.facts;
-    for (const lane of this.#lanes) {
-      if (start.detached.includes(lane.name)) lane.halt(detached(lane, this.#options.log.facts.startLsn));
-    }
-    this.#startLanes(kill);
+    this.#lanes.start((lane, checkpoint) => this.#judge(lane, checkpoint), kill);
     this.#acker.connected(start.facts.slot?.confirmedFlushLsn ?? start.from, start.facts.maxSlotWalKeepBytes);
     this.#state = 'streaming';
     this.#lastError = undefined;
@@ -190,6 +186,7 @@ export class Pipeline {
     };
     drain.addEventListener('abort', onDrain, { once: true });
     if (drain.aborted) onDrain();
+    this.#streamingSinceMs = this.#options.clock.monotonicMs();
     try {
       await source.stream({
         from: start.from,
@@ -204,58 +201,30 @@ export class Pipeline {
 
   async #settleStart(signal: AbortSignal, kill: AbortSignal, drain: AbortSignal): Promise<Start> {
     const { source, log, clock, logger, slotName, name } = this.#options;
-    if (this.#lanes.length === 0) {
+    const names = { pipeline: name, slotName };
+    if (!this.#lanes.made) {
       const facts = await source.inspect(signal);
-      requireSameDatabase({ facts, slotName, log: log.facts, sinks: [] });
-      await this.#openLanes(facts, kill, drain);
+      requireOwnLog({ ...names, facts, log: log.facts, sinks: [] });
+      await this.#lanes.open(this.#options.createLanes(facts), { kill, drain });
     }
     return settleStart({
+      ...names,
       source,
       log,
-      slotName,
-      pipeline: name,
-      sinks: () => this.#lanes.map((lane) => sinkFacts(lane)),
+      sinks: () => this.#lanes.facts,
+      sinkError: (sink) => this.#lanes.errorOf(sink),
       clock,
       logger,
       signal,
     });
   }
 
-  /** Starts each lane as soon as its sink is open; a lane that opens later finds the log's beginning or its own position. */
-  #startLanes(kill: AbortSignal): void {
-    for (const lane of this.#lanes) {
-      if (this.#running.has(lane) || lane.state === 'stopped') continue;
-      const life = lane
-        .open(kill)
-        .then((checkpoint) => lane.run(this.#laneStart(lane, checkpoint), kill))
-        .catch((error: unknown) => this.#laneStopped(lane, asTailraceError(error)));
-      this.#running.set(lane, life);
-    }
-  }
-
-  #laneStart(lane: Lane, checkpoint: Checkpoint | undefined): Checkpoint | undefined {
-    const { log, logger } = this.#options;
-    if (checkpoint === undefined) {
-      if (lane.positioned) {
-        logger.info(
-          { sink: lane.name, from: formatLsn(log.facts.startLsn) },
-          `sink ${lane.name} is new: it begins with the oldest change in the event log`,
-        );
-      }
-      return undefined;
-    }
-    if (checkpoint.endLsn < log.facts.startLsn) throw detached(lane, log.facts.startLsn);
-    return checkpoint;
-  }
-
-  #laneStopped(lane: Lane, error: TailraceError): void {
-    if (this.#kill.signal.aborted || this.#state === 'stopped') return;
-    this.#options.logger.error({ sink: lane.name, code: error.code, err: error }, error.describe());
-    this.#lastError = error;
-    const positioned = this.#lanes.filter((other) => other.positioned);
-    const judged = positioned.length > 0 ? positioned : this.#lanes;
-    if (error.code === 'E_FENCED' || judged.every((other) => other.state === 'stopped'))
-      this.#kill.abort(error);
+  /** Also of a sink that could be opened only now, when everything else has long been decided. */
+  #judge(lane: Lane, checkpoint: Checkpoint): TailraceError | undefined {
+    const { log, name, slotName } = this.#options;
+    const sink: SinkFacts = { name: lane.name, state: 'positioned', checkpoint };
+    const facts = this.#facts as SourceFacts;
+    return refuseSink({ facts, pipeline: name, slotName, log: log.facts, sinks: [sink] });
   }
 
   #drainOnce(kill: AbortSignal): Promise<void> {
@@ -271,15 +240,19 @@ export class Pipeline {
     const target = log.appended;
     const done = new AbortController();
     const timer = clock.sleep(drainTimeoutMs, AbortSignal.any([done.signal, kill])).catch(() => {});
-    for (const lane of this.#lanes) lane.drain(target);
-    await Promise.race([Promise.all([log.sync(), ...this.#running.values()]), timer]);
+    let unsynced: unknown;
+    const synced = log.sync().catch((error: unknown) => {
+      unsynced = error;
+    });
+    await Promise.race([Promise.all([this.#lanes.drain(target), synced]), timer]);
     done.abort();
     kill.throwIfAborted();
     this.#acker.moved();
-    const late = this.#lanes.filter(
-      (lane) => lane.positioned && lane.state !== 'drained' && (lane.durable?.endLsn ?? 0n) < target,
-    );
-    if (late.length === 0) return;
+    const late = this.#lanes.behind(target);
+    if (late.length === 0) {
+      if (unsynced !== undefined) throw asTailraceError(unsynced);
+      return;
+    }
     throw new TailraceError({
       code: 'E_DRAIN',
       message:
@@ -289,66 +262,36 @@ export class Pipeline {
   }
 
   async #housekeep(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#options;
-    for (let tick = 1; !signal.aborted; tick++) {
+    const { clock, log, onFull } = this.#options;
+    let fullTicks = 0;
+    for (let tick = 1; ; tick++) {
       await clock.sleep(TICK_MS, signal).catch(() => {});
       if (signal.aborted) return;
+      // The stream asks the log only when there is something to write.
+      if (log.failed?.retriable === false) this.#kill.abort(log.failed);
       this.#acker.moved();
-      if (tick % 5 !== 0) continue;
-      try {
-        await log.releaseBelow(this.#oldestNeeded());
-        if (log.full && this.#options.onFull === 'detach') this.#detachSlowest();
-      } catch (thrown) {
-        this.#options.logger.warn({ err: thrown }, 'old segments of the event log could not be removed');
-      }
+      if (log.full) this.#lanes.storeProgress();
+      else if (tick % RELEASE_TICKS !== 0) continue;
+      await this.#release();
+      fullTicks = log.full ? fullTicks + 1 : 0;
+      if (onFull === 'stop' || fullTicks < DETACH_TICKS) continue;
+      this.#lanes.detachSlowest();
+      await this.#release();
+      fullTicks = 0;
     }
   }
 
-  /** What every consumer has passed: the positions of lanes that may still want to read. */
-  #oldestNeeded(): Position {
-    const needed = this.#lanes
-      .filter((lane) => this.#holds(lane) || (!lane.positioned && lane.state !== 'stopped'))
-      .map((lane) => (lane.positioned ? lane.durable : lane.reached)?.position ?? BEFORE_ALL);
-    const [first, ...others] = needed;
-    if (first === undefined) return this.#options.log.facts.last;
-    return others.reduce(
-      (oldest, position) => (comparePositions(position, oldest) < 0 ? position : oldest),
-      first,
-    );
+  /** Lets the log go of what nobody needs any more. */
+  async #release(): Promise<void> {
+    const { log, logger } = this.#options;
+    const oldest = this.#lanes.oldestNeeded;
+    if (oldest === undefined) return;
+    try {
+      await log.releaseBelow(oldest);
+    } catch (thrown) {
+      logger.warn({ err: thrown }, 'old segments of the event log could not be removed');
+    }
   }
-
-  /** A sink holds slot and log until it has been detached: stopped ones too, they go on after a restart. */
-  #holds(lane: Lane): boolean {
-    return lane.positioned && !(lane.state === 'stopped' && lane.error?.code === 'E_LOG_FULL');
-  }
-
-  #detachSlowest(): void {
-    const [slowest] = this.#lanes
-      .filter((lane) => this.#holds(lane))
-      .sort((a, b) => comparePositions(a.durable?.position ?? BEFORE_ALL, b.durable?.position ?? BEFORE_ALL));
-    if (slowest === undefined) return;
-    slowest.halt(
-      new TailraceError({
-        code: 'E_LOG_FULL',
-        message: `Sink ${slowest.name} is detached: the event log has reached its limit and this sink is the slowest.`,
-        fix: 'Empty the sink and start it anew, or raise event_log.limit.',
-      }),
-    );
-  }
-}
-
-function sinkFacts(lane: Lane): SinkFacts {
-  if (!lane.positioned || lane.state === 'stopped') return { name: lane.name, state: 'new' };
-  if (lane.durable !== undefined) return { name: lane.name, state: 'positioned', checkpoint: lane.durable };
-  return { name: lane.name, state: lane.opened ? 'new' : 'unreachable' };
-}
-
-function detached(lane: Lane, startLsn: Lsn): TailraceError {
-  return new TailraceError({
-    code: 'E_SINK_BEHIND',
-    message: `Sink ${lane.name} is behind the oldest change the event log holds (it begins after ${formatLsn(startLsn)}): the changes between are gone for it.`,
-    fix: `Empty the sink and start it anew, or leave it out: --without ${lane.name}.`,
-  });
 }
 
 function stopped(): TailraceError {

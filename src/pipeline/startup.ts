@@ -18,6 +18,8 @@ export interface StartupInput {
   readonly pipeline: string;
   readonly slotName: string;
   readonly sinks: () => readonly SinkFacts[];
+  /** Why a sink has stopped: it will not tell where it stands. */
+  readonly sinkError: (sink: string) => TailraceError | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
@@ -26,14 +28,13 @@ export interface StartupInput {
 export interface Start {
   readonly facts: SourceFacts;
   readonly from: Lsn;
-  /** Sinks that need what the log no longer holds. */
-  readonly detached: readonly string[];
 }
 
 /** Asks the server, decides, and does what was decided, until streaming can begin. Throws when an operator has to decide. */
 export async function settleStart(input: StartupInput): Promise<Start> {
   const { source, log, clock, logger, signal } = input;
   let waitingSinceMs: number | undefined;
+  let saidSinks = false;
   for (;;) {
     signal.throwIfAborted();
     const facts = await source.inspect(signal);
@@ -42,7 +43,8 @@ export async function settleStart(input: StartupInput): Promise<Start> {
       ...log.facts,
       endLsn: log.appended > log.facts.endLsn ? log.appended : log.facts.endLsn,
     };
-    const decision = decideStart({ facts, slotName: input.slotName, log: logFacts, sinks: input.sinks() });
+    const { pipeline, slotName } = input;
+    const decision = decideStart({ facts, pipeline, slotName, log: logFacts, sinks: input.sinks() });
     switch (decision.kind) {
       case 'refuse':
         throw new TailraceError({ code: decision.code, message: decision.message, fix: decision.fix });
@@ -53,19 +55,19 @@ export async function settleStart(input: StartupInput): Promise<Start> {
         await log.restartAt(from);
         await noteIdentity(input, facts, true);
         logger.info({ slot: input.slotName, from: formatLsn(from) }, 'created the replication slot');
-        return { facts: await source.inspect(signal), from, detached: [] };
+        return { facts: await source.inspect(signal), from };
       }
       case 'restart-log': {
         await source.prepare(signal);
         await log.restartAt(decision.from);
         await noteIdentity(input, facts, true);
         logger.warn({ from: formatLsn(decision.from) }, `a new event log begins: ${decision.said}`);
-        return { facts, from: decision.from, detached: [] };
+        return { facts, from: decision.from };
       }
       case 'resume':
         await source.prepare(signal);
         if (log.facts.identity?.timeline !== facts.timeline) await noteIdentity(input, facts, true);
-        return { facts, from: decision.from, detached: decision.detached };
+        return { facts, from: decision.from };
       case 'wait-for-slot': {
         waitingSinceMs ??= clock.monotonicMs();
         const patienceMs =
@@ -84,13 +86,19 @@ export async function settleStart(input: StartupInput): Promise<Start> {
         await clock.sleep(ASK_AGAIN_MS, signal);
         break;
       }
-      case 'wait-for-sinks':
-        logger.warn(
-          { sinks: decision.sinks },
-          'the start depends on sinks that cannot be reached; waiting for them',
-        );
+      case 'wait-for-sinks': {
+        const failure = decision.sinks.map(input.sinkError).find((error) => error !== undefined);
+        if (failure !== undefined) throw failure;
+        if (!saidSinks) {
+          logger.warn(
+            { sinks: decision.sinks },
+            'the start depends on sinks that cannot be reached; waiting for them',
+          );
+        }
+        saidSinks = true;
         await clock.sleep(ASK_AGAIN_MS * 4, signal);
         break;
+      }
     }
   }
 }

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '../../src/clock.ts';
+import type { Clock } from '../../src/clock.ts';
 import { DeadLetterLog } from '../../src/delivery/dead-letters.ts';
 import { Lane } from '../../src/delivery/lane.ts';
 import { LaneMeter } from '../../src/delivery/lane-meter.ts';
@@ -13,6 +13,7 @@ import type { Relation } from '../../src/events/relation.ts';
 import { silentLogger } from '../../src/observe/logger.ts';
 import { noMetrics } from '../../src/observe/metrics.ts';
 import { relation } from '../connectors/batch-builder.ts';
+import { fastClock } from './fast-clock.ts';
 
 const CAPABILITIES: Capabilities = {
   inFlight: 1,
@@ -26,6 +27,7 @@ const CAPABILITIES: Capabilities = {
 
 export interface LaneOptions extends Partial<Capabilities> {
   readonly name?: string | undefined;
+  readonly clock?: Clock | undefined;
 }
 
 /** A real event log in a directory of its own, with tables `orders` and `audit (id int4)`, and lanes that read it. */
@@ -113,8 +115,8 @@ export class LogFixture implements AsyncDisposable {
     return end;
   }
 
-  lane(sink: Sink, { name = 'search', ...capabilities }: LaneOptions = {}): Lane {
-    const meter = new LaneMeter({ metrics: noMetrics, sink: name, clock: systemClock });
+  lane(sink: Sink, { name = 'search', clock = fastClock, ...capabilities }: LaneOptions = {}): Lane {
+    const meter = new LaneMeter({ metrics: noMetrics, sink: name, clock });
     return new Lane({
       name,
       sink,
@@ -126,7 +128,7 @@ export class LogFixture implements AsyncDisposable {
       }),
       log: this.#counted(),
       deadLetters: new DeadLetterLog({ dataDir: this.dir, sink: name }),
-      clock: systemClock,
+      clock,
       logger: silentLogger,
       meter,
     });

@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import type { LogFacts } from '../../src/event-log/contract.ts';
-import { decideStart, type SinkFacts, type StartDecision } from '../../src/pipeline/decide-start.ts';
+import type { LogFacts, LogIdentity } from '../../src/event-log/contract.ts';
+import {
+  decideStart,
+  refuseSink,
+  type SinkFacts,
+  type StartDecision,
+} from '../../src/pipeline/decide-start.ts';
 import type { SlotFacts, SourceFacts } from '../../src/pipeline/source.ts';
 
 const SLOT: SlotFacts = {
@@ -63,12 +68,14 @@ function decide(given: {
   slot?: Partial<SlotFacts> | null;
   log?: LogFacts;
   sinks?: readonly SinkFacts[];
+  slotName?: string;
 }): StartDecision {
   const { slot: _, ...withoutSlot } = FACTS;
   const facts = { ...withoutSlot, ...given.facts };
   return decideStart({
     facts: given.slot === null ? facts : { ...facts, slot: { ...SLOT, ...given.slot } },
-    slotName: 'tailrace_shop',
+    pipeline: 'shop',
+    slotName: given.slotName ?? 'tailrace_shop',
     log: given.log ?? LOG,
     sinks: given.sinks ?? [at(1500n)],
   });
@@ -171,22 +178,62 @@ test('a slot in use is waited for', () => {
   expect(decide({ slot: { active: true, activePid: 42 } })).toEqual({ kind: 'wait-for-slot', pid: 42 });
 });
 
+describe('a log of other names', () => {
+  test('another slot is refused by name, also when the slot of the new name would fit', () => {
+    expect(decide({ slotName: 'other' })).toMatchObject({
+      code: 'E_IDENTITY',
+      message: expect.stringContaining('slot tailrace_shop'),
+      fix: expect.stringContaining('source.slot'),
+    });
+  });
+
+  test('another pipeline is refused: the sinks know this one only', () => {
+    const identity = { ...(LOG.identity as LogIdentity), pipeline: 'store' };
+    expect(decide({ log: { ...LOG, identity } })).toMatchObject({
+      code: 'E_IDENTITY',
+      message: expect.stringContaining('pipeline store'),
+    });
+  });
+
+  test('an intent that came to nothing binds nobody', () => {
+    const identity = { ...(LOG.identity as LogIdentity), slot: 'misspelt', slotCreated: false };
+    expect(decide({ log: { ...EMPTY_LOG, identity }, slot: null, sinks: [] })).toEqual({
+      kind: 'create-slot',
+    });
+  });
+});
+
+describe('one sink, whenever it tells where it stands', () => {
+  const refusal = (sink: SinkFacts, facts: Partial<SourceFacts> = {}): string | undefined =>
+    refuseSink({
+      facts: { ...FACTS, ...facts },
+      pipeline: 'shop',
+      slotName: 'tailrace_shop',
+      log: LOG,
+      sinks: [sink],
+    })?.code;
+
+  test.each([
+    ['inside the log', at(1500n), undefined],
+    ['at its beginning', at(400n), undefined],
+    ['ahead of it', at(5000n), undefined],
+    ['behind its beginning', at(399n), 'E_SINK_BEHIND'],
+    ['beyond the WAL of the server', at(100_001n), 'E_DIVERGED'],
+    ['in another database', at(1500n, 'search', '9/9#1'), 'E_IDENTITY'],
+    ['nowhere', { name: 'search', state: 'new' } as const, undefined],
+  ])('%s', (_, sink, code) => {
+    expect(refusal(sink)).toBe(code);
+  });
+});
+
 describe('log there, slot not past its end', () => {
   test('resumes at the end of the log', () => {
-    expect(decide({})).toEqual({ kind: 'resume', from: 2000n, detached: [] });
+    expect(decide({})).toEqual({ kind: 'resume', from: 2000n });
     expect(decide({ slot: { confirmedFlushLsn: 2000n } })).toMatchObject({ kind: 'resume' });
   });
 
   test('a sink ahead of the log is normal: it reads the tail before it is on disk', () => {
-    expect(decide({ sinks: [at(5000n)] })).toEqual({ kind: 'resume', from: 2000n, detached: [] });
-  });
-
-  test('a sink that needs what the log no longer holds is detached, the others go on', () => {
-    expect(decide({ sinks: [at(399n, 'late'), at(400n, 'edge')] })).toEqual({
-      kind: 'resume',
-      from: 2000n,
-      detached: ['late'],
-    });
+    expect(decide({ sinks: [at(5000n)] })).toEqual({ kind: 'resume', from: 2000n });
   });
 
   test('an unreachable sink changes nothing', () => {
