@@ -177,22 +177,24 @@ describe.skipIf(findJava(17) === undefined)('faults', () => {
 
   test('the broker is killed and comes back in mid-stream', async () => {
     const script = numberedEvents({ transactions: 60, eventsEach: 20, noteBytes: 100 });
-    let restarted: Promise<void> | undefined;
-    const restart = async (): Promise<void> => {
-      await kafka.kill9();
-      await kafka.start();
-    };
+    let killed: Promise<void> | undefined;
     const deliver = async (exactlyOnce: boolean): Promise<string> => {
       const own = `${prefix}${exactlyOnce}.`;
       await using sink = rig({ exactly_once: exactlyOnce, request_timeout: '5s' }, own);
       let batches = 0;
       await deliverAll(sink, script, 5, async () => {
-        // The next batch is on its way when it dies.
-        if (++batches === 4) restarted ??= restart();
+        batches++;
+        // The next batches are on their way when it dies.
+        if (batches === 3) killed ??= kafka.kill9();
+        if (batches === 6) await killed;
       });
       expect(sink.retried.length).toBeGreaterThan(0);
       return own;
     };
+    const restarted = waitFor(() => killed).then(async () => {
+      await killed;
+      await kafka.start();
+    });
     const prefixes = await Promise.all([deliver(true), deliver(false)]);
     await restarted;
     for (const own of prefixes) await expectAllOnce(script, own);

@@ -34,9 +34,6 @@ kafkajs.CompressionCodecs[kafkajs.CompressionTypes.ZSTD] = () => ({
   decompress: async (buffer: Buffer) => promisify(zstdDecompress)(buffer),
 });
 
-type ConfigInput = Parameters<typeof kafkaConfig.parse>[0];
-type MappingInput = Parameters<typeof kafkaMapping.parse>[0];
-
 export interface RigOptions {
   readonly brokers: readonly string[];
   /** Begins every topic; the pipeline is named after it. */
@@ -72,8 +69,8 @@ export class KafkaRig {
       brokers: [...options.brokers],
       positions_topic: `${options.prefix}positions`,
       ...options.config,
-    } as ConfigInput);
-    this.mapping = mapping({ options: kafkaMapping.parse((options.mapping ?? {}) as MappingInput) });
+    });
+    this.mapping = mapping({ options: kafkaMapping.parse(options.mapping ?? {}) });
     this.context = sinkContext({ dataDir: tmpdir(), pipeline, name: 'events', ...options.context });
     this.sink = kafkaConnector.create(this.config, this.context);
   }
