@@ -2,7 +2,8 @@ import type { Clock } from '../clock.ts';
 import { asTailraceError, TailraceError } from '../errors/tailrace-error.ts';
 import type { EventLog, LogBatch, LogReader } from '../event-log/contract.ts';
 import type { Lsn } from '../events/lsn.ts';
-import { type Checkpoint, comparePositions } from '../events/position.ts';
+import { BEFORE_ALL, type Checkpoint, comparePositions } from '../events/position.ts';
+import type { Relation } from '../events/relation.ts';
 import type { Logger } from '../observe/logger.ts';
 import { type DeadLetterLog, deadLetterOf, poison } from './dead-letters.ts';
 import type { LaneMeter } from './lane-meter.ts';
@@ -11,6 +12,7 @@ import { PATIENT, retry } from './retry.ts';
 import type { RoutedBatch } from './routed-batch.ts';
 import type { Router } from './router.ts';
 import type { Capabilities, Sink, SinkBatch, WriteResult } from './sink.ts';
+import { WakeableWait } from './wakeable-wait.ts';
 import { WriteQueue } from './write-queue.ts';
 
 /** A stored checkpoint also moves over events that were not for its sink, so that "behind the slot" always means a gap. */
@@ -64,17 +66,18 @@ export class Lane {
   #dirtySinceMs: number | undefined;
 
   readonly #writes = new WriteQueue();
+  readonly #wait: WakeableWait;
   /** Where reading began: nothing below it is for this lane. */
   #beginsAt: Lsn = 0n;
   #drainTarget: Lsn | undefined;
   #progressAsked = false;
-  #wake: (() => void) | undefined;
 
   constructor(options: LaneOptions) {
     this.name = options.name;
     this.meter = options.meter;
     this.positioned = options.capabilities.positioned;
     this.#options = options;
+    this.#wait = new WakeableWait(options.clock);
     this.#durableAtMs = options.clock.monotonicMs();
   }
 
@@ -141,15 +144,23 @@ export class Lane {
 
   /**
    * Runs until the drain target is durable, or rejects with what stopped it.
-   * `start`: where reading begins; undefined for the log's beginning.
+   * `start`: where reading begins; undefined for the log's beginning. `tables`: as they are now; their destinations are made before the
+   * first event, unless events are waiting that were written when the tables may have been different.
    */
-  async run(start: Checkpoint | undefined, signal: AbortSignal): Promise<void> {
+  async run(
+    start: Checkpoint | undefined,
+    signal: AbortSignal,
+    tables: readonly Relation[] = [],
+  ): Promise<void> {
     const stop = AbortSignal.any([signal, this.#internal.signal]);
     this.#durable ??= start;
     this.#beginsAt = start?.endLsn ?? this.#options.log.facts.startLsn;
     this.#setState('streaming', undefined);
     const reader = this.#options.log.read(start?.position, this.name);
     try {
+      if (comparePositions(start?.position ?? BEFORE_ALL, this.#options.log.facts.last) >= 0) {
+        await this.#retry(() => this.#options.router.prepare(tables, stop), stop);
+      }
       await this.#loop(reader, stop);
       this.#setState('drained', undefined);
     } catch (thrown) {
@@ -166,13 +177,13 @@ export class Lane {
   /** Asks `run` to end when everything up to `target` is durable. */
   drain(target: Lsn): void {
     this.#drainTarget = target;
-    this.#wake?.();
+    this.#wait.wake();
   }
 
   /** Stores soon how far it has come: the log waits for it to be let go. */
   storeProgress(): void {
     this.#progressAsked = true;
-    this.#wake?.();
+    this.#wait.wake();
   }
 
   /** Ends the lane with an error from outside, which also takes the place of one that has stopped it before. */
@@ -197,7 +208,8 @@ export class Lane {
     try {
       while (!this.#drainReached()) {
         next ??= reader.next(limit, stop);
-        const batch = await this.#waitFor(next, stop);
+        const batch = await this.#wait.for(next, this.#housekeepingDueMs());
+        stop.throwIfAborted();
         if (batch !== undefined) {
           next = undefined;
           await this.#handle(batch, stop);
@@ -208,31 +220,6 @@ export class Lane {
     } finally {
       // The reader's own promise may still reject when the lane ends; nobody waits for it any more.
       next?.then((batch) => batch.release()).catch(() => {});
-    }
-  }
-
-  /** The next batch, or undefined when it is time for housekeeping or a drain was asked for. */
-  async #waitFor(next: Promise<LogBatch>, stop: AbortSignal): Promise<LogBatch | undefined> {
-    const cancel = new AbortController();
-    const woken = new Promise<undefined>((resolve) => {
-      this.#wake = () => resolve(undefined);
-    });
-    const dueMs = this.#housekeepingDueMs();
-    const waits: Promise<LogBatch | undefined>[] = [next, woken];
-    if (dueMs !== undefined) {
-      waits.push(
-        this.#options.clock
-          .sleep(Math.max(0, dueMs - this.#options.clock.monotonicMs()), cancel.signal)
-          .then(() => undefined)
-          .catch(() => undefined),
-      );
-    }
-    try {
-      return await Promise.race(waits);
-    } finally {
-      this.#wake = undefined;
-      cancel.abort();
-      stop.throwIfAborted();
     }
   }
 
@@ -290,7 +277,7 @@ export class Lane {
     this.#arrive(batch);
     this.#dirtySinceMs ??= this.#options.clock.monotonicMs();
     if (result.durable !== undefined) this.#setDurable(result.durable);
-    this.#wake?.();
+    this.#wait.wake();
   }
 
   /** Everything up to the end of `batch` is with the sink or was not for it. */

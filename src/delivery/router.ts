@@ -18,6 +18,14 @@ export class Router {
     this.#options = options;
   }
 
+  /** Makes the routes of relations before their first event, so that what is missing is found at the start. */
+  async prepare(relations: readonly Relation[], signal: AbortSignal): Promise<void> {
+    for (const relation of relations) {
+      if (this.#routes.has(relation.version)) continue;
+      this.#routes.set(relation.version, await this.#prepare(relation, signal));
+    }
+  }
+
   async route(batch: LogBatch, signal: AbortSignal): Promise<RoutedBatch> {
     const routed = new RoutedBatch(batch);
     const lookUp = (version: number): readonly Route[] | undefined => this.#routes.get(version);

@@ -5,6 +5,7 @@ import { asTailraceError, TailraceError } from '../errors/tailrace-error.ts';
 import type { EventLog } from '../event-log/contract.ts';
 import { formatLsn, type Lsn } from '../events/lsn.ts';
 import { BEFORE_ALL, type Checkpoint, comparePositions, type Position } from '../events/position.ts';
+import type { Relation } from '../events/relation.ts';
 import type { Logger } from '../observe/logger.ts';
 import type { SinkFacts } from './decide-start.ts';
 
@@ -28,6 +29,13 @@ export interface LaneGroupOptions {
 
 /** Why a sink that stands at `checkpoint` cannot be served from here, or undefined. */
 export type Judge = (lane: Lane, checkpoint: Checkpoint) => TailraceError | undefined;
+
+export interface StartLanes {
+  readonly judge: Judge;
+  /** The tables of the configuration, as they are now. */
+  readonly tables: readonly Relation[];
+  readonly kill: AbortSignal;
+}
 
 /** The lanes of one run: opened together, started one by one, each stopping alone. */
 export class LaneGroup {
@@ -74,7 +82,7 @@ export class LaneGroup {
   }
 
   /** Starts each lane as soon as its sink is open, where `judge` has nothing against it. Lanes that run already go on. */
-  start(judge: Judge, kill: AbortSignal): void {
+  start({ judge, tables, kill }: StartLanes): void {
     for (const lane of this.all) {
       if (this.#running.has(lane) || lane.state === 'stopped') continue;
       const life = lane
@@ -86,7 +94,7 @@ export class LaneGroup {
             throw refusal;
           }
           if (checkpoint === undefined && lane.positioned) this.#sayNew(lane);
-          return lane.run(checkpoint, kill);
+          return lane.run(checkpoint, kill, tables);
         })
         .catch((error: unknown) => this.#stopped(lane, error));
       this.#running.set(lane, life);

@@ -5,6 +5,7 @@ import { asTailraceError, TailraceError } from '../errors/tailrace-error.ts';
 import type { EventLog } from '../event-log/contract.ts';
 import type { Lsn } from '../events/lsn.ts';
 import type { Checkpoint } from '../events/position.ts';
+import type { Relation } from '../events/relation.ts';
 import type { Logger } from '../observe/logger.ts';
 import { Acker } from './acker.ts';
 import type { WalBudget } from './confirmable.ts';
@@ -172,7 +173,11 @@ export class Pipeline {
     const { source } = this.#options;
     const start = await this.#settleStart(AbortSignal.any([drain, kill]), kill, drain);
     this.#facts = start.facts;
-    this.#lanes.start((lane, checkpoint) => this.#judge(lane, checkpoint), kill);
+    this.#lanes.start({
+      judge: (lane, checkpoint) => this.#judge(lane, checkpoint),
+      tables: await this.#tables(AbortSignal.any([drain, kill])),
+      kill,
+    });
     this.#acker.connected(start.facts.slot?.confirmedFlushLsn ?? start.from, start.facts.maxSlotWalKeepBytes);
     this.#state = 'streaming';
     this.#lastError = undefined;
@@ -217,6 +222,12 @@ export class Pipeline {
       logger,
       signal,
     });
+  }
+
+  /** Under the numbers the log gives them, which their events will bear. */
+  async #tables(signal: AbortSignal): Promise<readonly Relation[]> {
+    const { source, log } = this.#options;
+    return (await source.tables(signal)).map(({ definition }) => log.relation(definition));
   }
 
   /** Also of a sink that could be opened only now, when everything else has long been decided. */

@@ -6,6 +6,7 @@ import type { Checkpoint } from '../../src/events/position.ts';
 import type { Logger } from '../../src/observe/logger.ts';
 import type { ConfirmMode } from '../../src/pipeline/confirmable.ts';
 import { Pipeline } from '../../src/pipeline/pipeline.ts';
+import { relation } from '../connectors/batch-builder.ts';
 import { fastClock, passed } from '../delivery/fast-clock.ts';
 import { LogFixture } from '../delivery/log-fixture.ts';
 import { ScriptedSink } from '../delivery/scripted-sink.ts';
@@ -215,6 +216,47 @@ describe('a sink that opens late', () => {
     await waitFor(() => sink.stored.rows.length === 1, { timeoutMs: 20_000 });
     expect(sink.stored.rows).toEqual(['orders insert 2']);
   }, 30_000);
+});
+
+describe('the destinations of known tables', () => {
+  test('are made before the first event, once: what is missing stops its sink at the start', async () => {
+    source.definitions = [relation({ table: 'orders', columns: { id: 'int4' }, key: ['id'] })];
+    const broken = new ScriptedSink();
+    broken.faults.prepare = [new TailraceError({ code: 'E_SINK_CONFIG', message: 'No such topic.' })];
+    const fine = new ScriptedSink();
+    fine.faults.prepare = ['fails'];
+    let prepared = 0;
+    const prepare = fine.prepare.bind(fine);
+    fine.prepare = (...args) => {
+      prepared++;
+      return prepare(...args);
+    };
+    const lanes = [fixture.lane(broken, { name: 'broken' }), fixture.lane(fine, { name: 'fine' })] as const;
+    const run = new Running({ lanes });
+    await waitFor(() => lanes[0].state === 'stopped');
+    expect(run.errors()).toEqual(['E_SINK_CONFIG']);
+    await waitFor(() => prepared === 2);
+    fixture.commit(fixture.orders, 1);
+    await waitFor(() => fine.stored.rows.length === 1);
+    expect(prepared).toBe(2);
+  });
+
+  test('are not touched while events wait that an older shape of the table may have written', async () => {
+    source.definitions = [relation({ table: 'later', columns: { id: 'int4' }, key: ['id'] })];
+    fixture.commit(fixture.orders, 1);
+    await fixture.log.sync();
+    const sink = new ScriptedSink();
+    sink.faults.prepare = [];
+    const seen: string[] = [];
+    const prepare = sink.prepare.bind(sink);
+    sink.prepare = (mapping, shape) => {
+      seen.push(shape.table);
+      return prepare(mapping, shape);
+    };
+    new Running({ lanes: [fixture.lane(sink)] });
+    await waitFor(() => sink.stored.rows.length === 1);
+    expect(seen).toEqual(['orders']);
+  });
 });
 
 describe('names', () => {

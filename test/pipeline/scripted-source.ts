@@ -2,6 +2,7 @@ import type { Finding } from '../../src/delivery/sink.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { LogWriter } from '../../src/event-log/contract.ts';
 import type { Lsn } from '../../src/events/lsn.ts';
+import type { RelationDefinition } from '../../src/events/relation.ts';
 import type {
   SlotFacts,
   Source,
@@ -46,6 +47,7 @@ export class ScriptedSource implements Source {
   };
   readonly inspectedMs: number[] = [];
   readonly confirmed: Lsn[] = [];
+  definitions: readonly RelationDefinition[] = [];
   walEnd: Lsn = 0n;
   streams = 0;
   /** The stream that is open. */
@@ -69,7 +71,7 @@ export class ScriptedSource implements Source {
   }
 
   async tables(): Promise<readonly SourceTable[]> {
-    return [];
+    return this.definitions.map((definition) => ({ definition, estimatedRows: 0 }));
   }
 
   async prepare(): Promise<void> {}
