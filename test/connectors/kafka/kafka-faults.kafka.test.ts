@@ -177,7 +177,8 @@ describe.skipIf(findJava(17) === undefined)('faults', () => {
 
   test('the broker is killed and comes back in mid-stream', async () => {
     const script = numberedEvents({ transactions: 60, eventsEach: 20, noteBytes: 100 });
-    let killed: Promise<void> | undefined;
+    let killing = false;
+    const { promise: killed, resolve: wasKilled } = Promise.withResolvers<void>();
     const deliver = async (exactlyOnce: boolean): Promise<string> => {
       const own = `${prefix}${exactlyOnce}.`;
       await using sink = rig({ exactly_once: exactlyOnce, request_timeout: '5s' }, own);
@@ -185,16 +186,16 @@ describe.skipIf(findJava(17) === undefined)('faults', () => {
       await deliverAll(sink, script, 5, async () => {
         batches++;
         // The next batches are on their way when it dies.
-        if (batches === 3) killed ??= kafka.kill9();
+        if (batches === 3 && !killing) {
+          killing = true;
+          void kafka.kill9().then(wasKilled);
+        }
         if (batches === 6) await killed;
       });
       expect(sink.retried.length).toBeGreaterThan(0);
       return own;
     };
-    const restarted = waitFor(() => killed).then(async () => {
-      await killed;
-      await kafka.start();
-    });
+    const restarted = killed.then(async () => kafka.start());
     const prefixes = await Promise.all([deliver(true), deliver(false)]);
     await restarted;
     for (const own of prefixes) await expectAllOnce(script, own);
