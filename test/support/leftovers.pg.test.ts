@@ -38,7 +38,7 @@ function vitest(): ChildProcess {
 }
 
 function serverDirectories(): readonly string[] {
-  return readdirSync(directory).filter((name) => name.startsWith('tailrace-'));
+  return readdirSync(directory).filter((name) => name.startsWith('tailrace-postgres-'));
 }
 
 /** Of the postmaster, once it accepts connections. */
