@@ -3,23 +3,26 @@ import { request } from 'node:http';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-/** Whether a Docker engine answers within two seconds. A `docker` client without an engine would wait for longer. */
-export async function dockerAnswers(): Promise<boolean> {
-  answer ??= findEngine();
-  return answer;
-}
+const patienceMs = 2000;
 
 let answer: Promise<boolean> | undefined;
 
-async function findEngine(): Promise<boolean> {
-  const host = process.env['DOCKER_HOST'];
+/** Whether a Docker engine answers within two seconds. A `docker` client without an engine would wait for longer. */
+export async function dockerAnswers(): Promise<boolean> {
+  answer ??= findEngine(process.env);
+  return answer;
+}
+
+/** Where testcontainers would look too. An engine behind TLS or ssh is not found: give its servers by their URLs. */
+export async function findEngine(env: NodeJS.ProcessEnv): Promise<boolean> {
+  const host = env['DOCKER_HOST'];
   if (host !== undefined && host !== '') {
-    const url = new URL(host);
-    // TLS needs the client's certificates; testcontainers reads them itself.
+    const url = URL.parse(host);
+    if (url === null) return false;
     if (url.protocol === 'unix:') return ping({ socketPath: url.pathname });
     return ping({ host: url.hostname, port: Number(url.port || 2375) });
   }
-  const runtimeDir = process.env['XDG_RUNTIME_DIR'];
+  const runtimeDir = env['XDG_RUNTIME_DIR'];
   const sockets = [
     '/var/run/docker.sock',
     ...(runtimeDir === undefined ? [] : [join(runtimeDir, 'docker.sock')]),
@@ -32,13 +35,12 @@ async function findEngine(): Promise<boolean> {
 
 async function ping(address: { socketPath: string } | { host: string; port: number }): Promise<boolean> {
   return new Promise((resolve) => {
-    const asked = request({ ...address, path: '/_ping', timeout: 2000 }, (response) => {
+    const signal = AbortSignal.timeout(patienceMs);
+    const asked = request({ ...address, path: '/_ping', signal }, (response) => {
       response.resume();
       resolve(response.statusCode === 200);
     });
-    asked.once('timeout', () => asked.destroy());
     asked.once('error', () => resolve(false));
-    asked.once('close', () => resolve(false));
     asked.end();
   });
 }
