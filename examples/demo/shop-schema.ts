@@ -1,10 +1,7 @@
 import type { Client } from 'pg';
 
-/** The tables of a small shop, empty. They belong to a role that is not a superuser, as in most databases. */
-export const SCHEMA = `
-CREATE ROLE shop_owner NOLOGIN;
-CREATE SCHEMA shop AUTHORIZATION shop_owner;
-SET ROLE shop_owner;
+/** The tables of a small shop, in schema shop. */
+export const SHOP_TABLES = `
 CREATE TYPE shop.order_status AS ENUM ('new', 'paid', 'packed', 'shipped', 'delivered', 'returned');
 CREATE TABLE shop.customers (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -41,6 +38,14 @@ CREATE TABLE shop.order_lines (
   unit_price numeric(10,2) NOT NULL,
   PRIMARY KEY (order_id, line_no)
 );
+`;
+
+/** The shop, empty. It belongs to a role that is not a superuser, as in most databases. */
+export const SCHEMA = `
+CREATE ROLE shop_owner NOLOGIN;
+CREATE SCHEMA shop AUTHORIZATION shop_owner;
+SET ROLE shop_owner;
+${SHOP_TABLES}
 RESET ROLE;
 `;
 
