@@ -5,6 +5,7 @@ import type { Checkpoint } from '../../src/events/position.ts';
 import type { Relation } from '../../src/events/relation.ts';
 import { KafkaClient, translatorOf } from './client.ts';
 import { isFailure } from './cluster/failure.ts';
+import { abortable } from './cluster/patience.ts';
 import type { KafkaConfig, KafkaMapping } from './config.ts';
 import { AtLeastOnce } from './delivery/at-least-once.ts';
 import type { Delivery, DeliveryParts } from './delivery/delivery.ts';
@@ -45,7 +46,14 @@ export class KafkaSink implements Sink<KafkaRoute> {
 
   async open(signal: AbortSignal): Promise<Checkpoint | undefined> {
     this.#opened ??= this.#assemble(await KafkaClient.create(this.#config, this.#context));
-    return this.#opened.delivery.open(signal);
+    const { client, delivery } = this.#opened;
+    try {
+      // Without patience: an address or a listener that is wrong is told at once.
+      await abortable(client.admin.brokers(), signal);
+    } catch (thrown) {
+      throw this.#translator.translate(thrown, { doing: 'connect' });
+    }
+    return delivery.open(signal);
   }
 
   async prepare(

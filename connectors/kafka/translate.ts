@@ -29,6 +29,7 @@ export interface TranslatorOptions {
 export class FailureTranslator {
   readonly #options: TranslatorOptions;
   #refusals = 0;
+  #hasWorked = false;
 
   constructor(options: TranslatorOptions) {
     this.#options = options;
@@ -37,6 +38,7 @@ export class FailureTranslator {
   /** Something worked: refusals are counted anew. */
   succeeded(): void {
     this.#refusals = 0;
+    this.#hasWorked = true;
   }
 
   /** What is not a KafkaFailure passes as it is. */
@@ -114,12 +116,17 @@ export class FailureTranslator {
     });
   }
 
+  /** Only at the start: later the same happens whenever a broker restarts. */
   #connectionHint(failure: KafkaFailure): string | undefined {
-    if (failure.reason !== 'connection closed') return undefined;
+    if (this.#hasWorked || !CLOSED_BY_PEER.has(failure.reason)) return undefined;
     const { tls, sasl } = this.#options;
-    if (tls && sasl) return undefined;
-    const missing = [tls ? '' : '`tls: true`', sasl ? '' : '`sasl`'].filter((option) => option !== '');
-    return `A broker that listens for TLS or SASL closes a connection that offers neither: if this goes on, set ${missing.join(' or ')}, or use another listener's port.`;
+    const hints = [
+      tls
+        ? 'A listener without TLS does so when it meets TLS: try without `tls`'
+        : 'A listener that expects TLS does so: try `tls: true`',
+      ...(sasl ? [] : ['a listener that expects a password does so when it gets none: try `sasl`']),
+    ];
+    return `The broker closed the connection. ${hints.join('; ')}; or use another listener's port.`;
   }
 
   #authenticationFix(failure: KafkaFailure): string {
@@ -132,6 +139,8 @@ export class FailureTranslator {
     return "The broker's certificate is not trusted for this host: set `tls: { ca }` to the authority that issued it, or `tls: { server_name }` to the name it bears.";
   }
 }
+
+const CLOSED_BY_PEER: ReadonlySet<string> = new Set(['connection closed', 'ECONNRESET', 'EPIPE']);
 
 const REFUSED_FIXES: Readonly<Record<string, string | undefined>> = {
   INVALID_REPLICATION_FACTOR:

@@ -4,7 +4,7 @@ import type { Admin } from '../cluster/admin.ts';
 import type { KafkaConfig } from '../config.ts';
 import { murmur2, partitionOf } from '../produce/murmur2.ts';
 import type { RecordTarget } from '../produce/record-window.ts';
-import type { FailureTranslator } from '../translate.ts';
+import type { AclResource, FailureTranslator } from '../translate.ts';
 import { BATCH_HEADER_BYTES } from '../wire/record-batch-writer.ts';
 
 /** Smaller gatherings than this are not tried, however often a topic refuses larger ones. */
@@ -119,7 +119,8 @@ export class Topics {
 
   async #ensure(name: string, who: string, signal: AbortSignal): Promise<number> {
     const { admin, config, translator, logger } = this.#options;
-    const needs = [{ kind: 'topic', name, operations: ['Describe'] }] as const;
+    const operations = [...(config.topics.create ? ['Create'] : []), 'Describe', 'Write'];
+    const needs: readonly AclResource[] = [{ kind: 'topic', name, operations }];
     const found = await admin.topic(name, signal).catch((thrown: unknown) => {
       throw translator.translate(thrown, { doing: `look at topic ${name}`, needs });
     });
@@ -128,7 +129,7 @@ export class Topics {
     const created = await admin.create(name, config.topics, signal).catch((thrown: unknown) => {
       throw translator.translate(thrown, {
         doing: `create topic ${name} for ${who}`,
-        needs: [{ kind: 'topic', name, operations: ['Create', 'Describe'] }],
+        needs,
       });
     });
     logger.info({ topic: name, partitions: created.partitions.length }, `created topic ${name}`);
