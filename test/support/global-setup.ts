@@ -33,11 +33,11 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
       if (outcome.status === 'fulfilled') {
         running.push(outcome.value);
         states[name] = { state: 'running', address: outcome.value.address, via: outcome.value.via };
-      } else if (outcome.reason instanceof ServerUnavailableError && !process.env['CI']) {
+      } else if (outcome.reason instanceof ServerUnavailableError && !mustHaveAll()) {
         const { message, remedy } = outcome.reason;
         states[name] = { state: 'left-out', reason: message, remedy };
       } else {
-        failures.push(outcome.reason);
+        failures.push(withRemedy(name, outcome.reason));
       }
     }
     project.provide('servers', { ...states } satisfies Servers);
@@ -57,6 +57,16 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   project.onTestsRerun(async (specifications) => startNeeded(specifications.map(({ moduleId }) => moduleId)));
   await startNeeded(project.vitest.state.getPaths());
   return stopAll;
+}
+
+/** Where CI is set, a suite that cannot run is a failure. */
+function mustHaveAll(): boolean {
+  return !['', 'false', undefined].includes(process.env['CI']);
+}
+
+function withRemedy(name: ServerName, error: unknown): unknown {
+  if (!(error instanceof ServerUnavailableError)) return error;
+  return new Error(`${name} cannot be had: ${error.message}. Either ${error.remedy}.`, { cause: error });
 }
 
 async function start(name: ServerName): Promise<RunningServer> {

@@ -1,17 +1,28 @@
-import { dockerAnswers } from './docker.ts';
 import { elasticsearchVersion } from './elasticsearch-distribution.ts';
 import { startLocalElasticsearch } from './local-elasticsearch.ts';
+import { provideServer } from './provide-server.ts';
 import type { RunningServer } from './servers.ts';
 
 const image = `elasticsearch:${elasticsearchVersion}`;
 
-/** Environment URL, else Docker, else the node that a Maven Central archive carries. */
 export async function provideElasticsearch(): Promise<RunningServer> {
-  const url = process.env['TAILRACE_TEST_ELASTICSEARCH_URL'];
-  if (url !== undefined && url !== '') {
-    return { address: url, via: 'TAILRACE_TEST_ELASTICSEARCH_URL', stop: async () => {} };
-  }
-  if (await dockerAnswers()) return startContainer();
+  return provideServer({
+    name: 'elasticsearch',
+    variable: 'TAILRACE_TEST_ELASTICSEARCH_URL',
+    check: requireHealthy,
+    startContainer,
+    startPackages,
+    remedy: 'start Docker, or set TAILRACE_TEST_ELASTICSEARCH_URL',
+  });
+}
+
+async function requireHealthy(url: string): Promise<void> {
+  const health = new URL('_cluster/health?wait_for_status=yellow&timeout=30s', url.replace(/\/?$/, '/'));
+  const { ok, status } = await fetch(health, { signal: AbortSignal.timeout(40_000) });
+  if (!ok) throw new Error(`TAILRACE_TEST_ELASTICSEARCH_URL: the cluster is not healthy (HTTP ${status}).`);
+}
+
+async function startPackages(): Promise<RunningServer> {
   const server = await startLocalElasticsearch();
   return {
     address: server.url,

