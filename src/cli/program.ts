@@ -1,7 +1,4 @@
-import { Command, CommanderError, Option } from 'commander';
-import { ConfigError } from '../config/findings.ts';
-import { ERROR_CODES } from '../errors/codes.ts';
-import { asTailraceError } from '../errors/tailrace-error.ts';
+import { Command, Option } from 'commander';
 import { VERSION } from '../version.ts';
 import { check } from './commands/check.ts';
 import { destroy } from './commands/destroy.ts';
@@ -10,6 +7,7 @@ import { schema } from './commands/schema.ts';
 import { sql } from './commands/sql.ts';
 import { status } from './commands/status.ts';
 import { tail } from './commands/tail.ts';
+import { endOnStrayErrors, report } from './report.ts';
 
 const program = new Command('tailrace')
   .description(
@@ -67,18 +65,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
+endOnStrayErrors();
 try {
   await program.parseAsync(process.argv);
 } catch (thrown) {
   process.exitCode = report(thrown);
-}
-
-function report(thrown: unknown): number {
-  // Commander has printed its own message (or the help) already.
-  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : ERROR_CODES.E_USAGE.exit;
-  const error = asTailraceError(thrown);
-  process.stderr.write(`${error instanceof ConfigError ? error.message : error.describe()}\n`);
-  if (error.code === 'E_INTERNAL' && error.cause instanceof Error)
-    process.stderr.write(`${error.cause.stack}\n`);
-  return error.exitCode;
 }

@@ -3,6 +3,7 @@ import { type AppSourceConfig, registry } from '../app/registry.ts';
 import { loadConfig } from '../config/load-config.ts';
 import type { PipelineConfig } from '../config/pipeline-config.ts';
 import { TailraceError } from '../errors/tailrace-error.ts';
+import { keepSecret } from './secrets.ts';
 
 export type AppConfig = PipelineConfig<AppSourceConfig>;
 
@@ -19,5 +20,7 @@ export async function readConfig(file: string): Promise<AppConfig> {
       cause,
     });
   }
-  return loadConfig({ file, text, env: process.env, registry });
+  const config = loadConfig({ file, text, env: process.env, registry });
+  keepSecret(config.secrets);
+  return config;
 }

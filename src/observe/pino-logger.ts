@@ -2,6 +2,7 @@ import { type DestinationStream, pino } from 'pino';
 import pretty from 'pino-pretty';
 import { TailraceError } from '../errors/tailrace-error.ts';
 import type { Logger } from './logger.ts';
+import { secretMask } from './mask-secrets.ts';
 
 export interface PinoLoggerOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
@@ -12,17 +13,10 @@ export interface PinoLoggerOptions {
   readonly secrets?: ReadonlySet<string> | undefined;
 }
 
-/** Below this length a secret is more likely to be a common word, and masking it would make logs unreadable. */
-const MIN_SECRET_LENGTH = 4;
-
-/** In any text: a URL that somebody's error message holds. */
-const PASSWORD_IN_URL = /([a-z][a-z0-9+.-]*:\/\/[^:@/?#\s"]*):[^/?#\s"]*@/gi;
-
 /**
  * One JSON object a line, or lines for people on a terminal. Standard output is left to the stdout sink.
  */
 export function createPinoLogger(options: PinoLoggerOptions): Logger {
-  const secrets = [...(options.secrets ?? [])].filter((secret) => secret.length >= MIN_SECRET_LENGTH);
   const readable =
     options.format === 'pretty' || (options.format === 'auto' && options.stream.isTTY === true);
   const destination: DestinationStream = readable
@@ -40,22 +34,10 @@ export function createPinoLogger(options: PinoLoggerOptions): Logger {
       base: null,
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: serializeError },
-      hooks: {
-        streamWrite: (line) => mask(line, secrets),
-      },
+      hooks: { streamWrite: secretMask(options.secrets) },
     },
     destination,
   ) as Logger;
-}
-
-function mask(line: string, secrets: readonly string[]): string {
-  let masked = line.replace(PASSWORD_IN_URL, '$1:***@');
-  for (const secret of secrets) {
-    masked = masked.replaceAll(secret, '***');
-    const escaped = JSON.stringify(secret).slice(1, -1);
-    if (escaped !== secret) masked = masked.replaceAll(escaped, '***');
-  }
-  return masked;
 }
 
 /** Codes, messages and causes; the fields client libraries hang on their errors may hold rows and credentials, and are left out. */

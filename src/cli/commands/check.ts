@@ -2,6 +2,7 @@ import pc from 'picocolors';
 import { checkPipeline, type PlacedFinding } from '../../app/check.ts';
 import { systemClock } from '../../clock.ts';
 import { readConfig } from '../read-config.ts';
+import { masked } from '../secrets.ts';
 
 /** What `tailrace check` exits with when it has found an error. */
 const FOUND_ERRORS = 3;
@@ -13,7 +14,9 @@ export async function check(flags: { readonly config: string; readonly json?: bo
   const counts = { ok: 0, warning: 0, error: 0 };
   for await (const finding of checkPipeline({ config, clock: systemClock, signal: stop.signal })) {
     counts[finding.level]++;
-    process.stdout.write(flags.json === true ? `${JSON.stringify(finding)}\n` : renderFinding(finding));
+    process.stdout.write(
+      masked(flags.json === true ? `${JSON.stringify(finding)}\n` : renderFinding(finding)),
+    );
   }
   if (flags.json !== true) {
     process.stdout.write(
