@@ -10,6 +10,7 @@ import { PrometheusMetrics } from '../observe/prometheus-metrics.ts';
 import { type PipelineStatus, statusMetrics } from '../observe/status.ts';
 import { Pipeline } from '../pipeline/pipeline.ts';
 import type { Source, SourceFacts } from '../pipeline/source.ts';
+import { AlarmLog } from './alarms.ts';
 import { LaneFactory } from './lane-factory.ts';
 import type { AppSourceConfig } from './registry.ts';
 import { createSource, slotNameOf } from './source.ts';
@@ -21,6 +22,8 @@ const MAX_UNSYNCED_BYTES = 16 * 1024 * 1024;
 const TAIL_BYTES = 32 * 1024 * 1024;
 /** The slot's state on the server is looked at this often, for status and metrics. */
 const FACTS_INTERVAL_MS = 15_000;
+
+const ALARM_INTERVAL_MS = 5000;
 
 export interface RuntimeOptions {
   readonly config: PipelineConfig<AppSourceConfig>;
@@ -121,18 +124,19 @@ export class Runtime implements AsyncDisposable {
       facts: this.#facts ?? this.#pipeline.facts,
       startedAt: this.#startedAt,
       nowMs: this.#clock.nowMs(),
+      monotonicMs: this.#clock.monotonicMs(),
     });
   }
 
   /** See Pipeline.run. */
   async run(signals: { readonly drain: AbortSignal; readonly kill: AbortSignal }): Promise<void> {
     const ended = new AbortController();
-    const refreshing = this.#refreshFacts(ended.signal);
+    const watching = Promise.all([this.#refreshFacts(ended.signal), this.#watch(ended.signal)]);
     try {
       await this.#pipeline.run(signals);
     } finally {
       ended.abort();
-      await refreshing;
+      await watching;
     }
   }
 
@@ -166,6 +170,14 @@ export class Runtime implements AsyncDisposable {
     });
     await this.#log.setAdmin({ url: this.#admin.url, token });
     this.#options.logger.info({ url: this.#admin.url }, 'status, metrics and health are served');
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const alarms = new AlarmLog(this.#options.logger);
+    while (!signal.aborted) {
+      alarms.look(this.status);
+      await this.#clock.sleep(ALARM_INTERVAL_MS, signal).catch(() => {});
+    }
   }
 
   async #refreshFacts(signal: AbortSignal): Promise<void> {

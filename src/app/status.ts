@@ -20,6 +20,7 @@ export interface StatusInput {
   readonly facts: SourceFacts | undefined;
   readonly startedAt: Date;
   readonly nowMs: number;
+  readonly monotonicMs: number;
 }
 
 export function describeStatus(input: StatusInput): PipelineStatus {
@@ -56,6 +57,7 @@ export function describeStatus(input: StatusInput): PipelineStatus {
       bytes: logFacts.bytes,
       segments: logFacts.segments,
       full: log.full,
+      error: errorOf(log.failed),
     },
     sinks: input.entries.map((entry) =>
       describeSink(
@@ -81,6 +83,7 @@ function describeSink(entry: SinkEntry, lane: Lane | undefined, input: StatusInp
     delivered: formatLsn(held?.endLsn ?? 0n),
     lag_bytes: lagBytes,
     lag_seconds: lagBytes === 0 ? 0 : waitingSeconds(lane, input),
+    stalled_seconds: lane?.oldestWaitingUs === undefined ? 0 : (input.monotonicMs - lane.movedAtMs) / 1000,
     events: lane?.meter.events ?? 0,
     records: lane?.meter.items ?? 0,
     events_per_second: Math.round(lane?.meter.eventsPerSecond ?? 0),

@@ -62,6 +62,7 @@ export class Lane {
   #passedBytes = 0;
   #reached: Checkpoint | undefined;
   #oldestUs: bigint | undefined;
+  #movedAtMs: number;
   #durableAtMs: number;
   #dirtySinceMs: number | undefined;
 
@@ -78,7 +79,7 @@ export class Lane {
     this.positioned = options.capabilities.positioned;
     this.#options = options;
     this.#wait = new WakeableWait(options.clock);
-    this.#durableAtMs = options.clock.monotonicMs();
+    this.#durableAtMs = this.#movedAtMs = options.clock.monotonicMs();
   }
 
   get state(): LaneState {
@@ -109,7 +110,12 @@ export class Lane {
     return this.#state !== 'opening' && this.#state !== 'stopped';
   }
 
-  /** Called whenever `durable` or the state has changed. */
+  /** Monotonic clock: when something was last taken from the log or by the sink. */
+  get movedAtMs(): number {
+    return this.#movedAtMs;
+  }
+
+  /** `listener` is called whenever `durable` or the state has changed. */
   onMoved(listener: () => void): void {
     this.#movedListeners.push(listener);
   }
@@ -197,13 +203,8 @@ export class Lane {
   }
 
   async #loop(reader: LogReader, stop: AbortSignal): Promise<void> {
-    const { capabilities } = this.#options;
-    const limit = {
-      maxEvents: capabilities.maxBatchEvents,
-      maxBytes: capabilities.maxBatchBytes,
-      maxTransactionBytes: capabilities.maxTransactionBytes,
-      lingerMs: capabilities.lingerMs,
-    };
+    const { maxBatchEvents, maxBatchBytes, maxTransactionBytes, lingerMs } = this.#options.capabilities;
+    const limit = { maxEvents: maxBatchEvents, maxBytes: maxBatchBytes, maxTransactionBytes, lingerMs };
     let next: Promise<LogBatch> | undefined;
     try {
       while (!this.#drainReached()) {
@@ -229,6 +230,7 @@ export class Lane {
       // A message outside a transaction has no time.
       const firstUs = batch.count === 0 ? undefined : batch.event(0).transaction.commitTimeUs || undefined;
       if (this.#writes.length === 0) this.#oldestUs = firstUs;
+      this.#movedAtMs = this.#options.clock.monotonicMs();
       const routed = await this.#retry(() => this.#options.router.route(batch, stop), stop);
       while (routed.count > 0 && this.#writes.length >= this.#options.capabilities.inFlight) {
         await this.#writes.oldest();
@@ -283,6 +285,7 @@ export class Lane {
   /** Everything up to the end of `batch` is with the sink or was not for it. */
   #arrive(batch: LogBatch): void {
     const idle = this.#writes.length === 0;
+    this.#movedAtMs = this.#options.clock.monotonicMs();
     this.#reached = idle ? this.#passed?.to : batch.to;
     if (!idle) this.#oldestUs = this.#writes.oldestUs;
     // While there is more to be read, it is younger than what has just been delivered.
@@ -335,8 +338,8 @@ export class Lane {
 
   #setDurable(checkpoint: Checkpoint | undefined): void {
     this.#durable = checkpoint;
-    this.#durableAtMs = this.#options.clock.monotonicMs();
     this.#passedBytes = 0;
+    this.#durableAtMs = this.#options.clock.monotonicMs();
     if (checkpoint !== undefined && sameCheckpoint(checkpoint, this.#accepted))
       this.#dirtySinceMs = undefined;
     this.#moved();

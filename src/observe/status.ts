@@ -35,6 +35,8 @@ export interface PipelineStatus {
     readonly bytes: number;
     readonly segments: number;
     readonly full: boolean;
+    /** Why nothing is written at the moment, or any more. */
+    readonly error?: StatusError | undefined;
   };
   readonly sinks: readonly SinkStatus[];
 }
@@ -50,6 +52,8 @@ export interface SinkStatus {
   readonly lag_bytes: number;
   /** Age of the oldest change that is not delivered yet, from commit times; 0 when there is none. */
   readonly lag_seconds: number;
+  /** How long nothing has moved although something waits; 0 when nothing waits. */
+  readonly stalled_seconds: number;
   readonly events: number;
   readonly records: number;
   /** Over the last ten seconds. */

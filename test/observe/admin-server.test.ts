@@ -12,6 +12,7 @@ const SINK: SinkStatus = {
   delivered: '0/16B3778',
   lag_bytes: 0,
   lag_seconds: 0,
+  stalled_seconds: 0,
   events: 10,
   records: 12,
   events_per_second: 0,
@@ -156,11 +157,19 @@ describe('readiness', () => {
     ]);
   });
 
-  test('notices a sink that says it streams and does not move', () => {
-    expect(reasons({ ...STATUS, sinks: [{ ...SINK, lag_bytes: 1, lag_seconds: 119 }] })).toEqual([]);
-    expect(reasons({ ...STATUS, sinks: [{ ...SINK, lag_bytes: 1, lag_seconds: 121 }] })).toEqual([
-      'sink search is 121 s behind',
+  test('names a log that cannot be written', () => {
+    const error = { code: 'E_LOG_IO', message: 'No space.' } as const;
+    expect(reasons({ ...STATUS, event_log: { ...STATUS.event_log, error } })).toEqual([
+      'event log cannot be written (E_LOG_IO)',
     ]);
-    expect(reasons({ ...STATUS, sinks: [{ ...SINK, lag_bytes: 0, lag_seconds: 999 }] })).toEqual([]);
+  });
+
+  test('notices a sink that says it streams and does not move', () => {
+    const sinkWith = (given: Partial<SinkStatus>): readonly string[] =>
+      reasons({ ...STATUS, sinks: [{ ...SINK, lag_bytes: 1, ...given }] });
+    expect(sinkWith({ stalled_seconds: 119 })).toEqual([]);
+    expect(sinkWith({ stalled_seconds: 121 })).toEqual(['sink search has not moved for 121 s']);
+    // It catches up.
+    expect(sinkWith({ lag_seconds: 9999, stalled_seconds: 1 })).toEqual([]);
   });
 });
