@@ -24,6 +24,7 @@ const RECHECK_MS = 60_000;
 interface Opened {
   readonly client: KafkaClient;
   readonly topics: Topics;
+  readonly positions: Positions;
   readonly delivery: Delivery;
 }
 
@@ -79,14 +80,11 @@ export class KafkaSink implements Sink<KafkaRoute> {
   }
 
   async write(batch: SinkBatch<KafkaRoute>, signal: AbortSignal): Promise<WriteResult> {
-    return this.#watched(async ({ delivery, topics }) => {
-      await this.#recheck(topics, signal);
-      return delivery.write(batch, signal);
-    });
+    return this.#watched(signal, async (delivery) => delivery.write(batch, signal));
   }
 
   async flush(signal: AbortSignal): Promise<Checkpoint | undefined> {
-    return this.#watched(async ({ delivery }) => delivery.flush(signal));
+    return this.#watched(signal, async (delivery) => delivery.flush(signal));
   }
 
   async close(): Promise<void> {
@@ -95,25 +93,30 @@ export class KafkaSink implements Sink<KafkaRoute> {
     this.#opened = undefined;
   }
 
-  async #recheck(topics: Topics, signal: AbortSignal): Promise<void> {
+  async #watched<T>(signal: AbortSignal, work: (delivery: Delivery) => Promise<T>): Promise<T> {
+    const opened = this.#ready;
+    await this.#recheck(opened, signal);
+    try {
+      return await work(opened.delivery);
+    } catch (thrown) {
+      if (thrown instanceof TailraceError && isFailure(thrown.cause, 'missing')) this.#topicMissing = true;
+      throw thrown;
+    }
+  }
+
+  async #recheck({ topics, positions }: Opened, signal: AbortSignal): Promise<void> {
     const nowMs = this.#context.clock.monotonicMs();
     if (!this.#topicMissing && nowMs < this.#recheckAtMs) return;
     try {
-      if (this.#topicMissing) await topics.restoreMissing(signal);
+      if (this.#topicMissing) {
+        await positions.prepare(signal);
+        await topics.restoreMissing(signal);
+      }
       this.#topicMissing = false;
       await topics.recheck(signal);
       this.#recheckAtMs = nowMs + RECHECK_MS;
     } catch (thrown) {
       throw this.#translator.translate(thrown, { doing: 'look at the topics' });
-    }
-  }
-
-  async #watched<T>(work: (opened: Opened) => Promise<T>): Promise<T> {
-    try {
-      return await work(this.#ready);
-    } catch (thrown) {
-      if (thrown instanceof TailraceError && isFailure(thrown.cause, 'missing')) this.#topicMissing = true;
-      throw thrown;
     }
   }
 
@@ -128,6 +131,7 @@ export class KafkaSink implements Sink<KafkaRoute> {
     const translator = this.#translator;
     const { admin, reader } = client;
     const topics = new Topics({ admin, config, translator, logger });
+    const positions = new Positions({ admin, reader, config, translator, logger, pipeline, sink });
     const meter = new KafkaMeter(metrics, sink);
     const sender = new BatchSender({
       packer: new RecordPacker({
@@ -142,7 +146,7 @@ export class KafkaSink implements Sink<KafkaRoute> {
     });
     const parts: DeliveryParts = {
       newProducer: () => client.newProducer(),
-      positions: new Positions({ admin, reader, config, translator, logger, pipeline, sink }),
+      positions,
       sender,
       topics,
       translator,
@@ -156,6 +160,7 @@ export class KafkaSink implements Sink<KafkaRoute> {
     return {
       client,
       topics,
+      positions,
       delivery: config.exactlyOnce ? new ExactlyOnce(parts, config) : new AtLeastOnce(parts),
     };
   }

@@ -4,13 +4,10 @@ import type { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { Checkpoint } from '../../../src/events/position.ts';
 import { isFailure } from '../cluster/failure.ts';
 import type { KafkaRoute } from '../kafka-route.ts';
-import { PendingRecords } from '../produce/pending-records.ts';
+import { NO_EVENTS, PendingRecords } from '../produce/pending-records.ts';
 import type { Producer } from '../produce/producer.ts';
 import { RecordWindow } from '../produce/record-window.ts';
 import { covers, type Delivery, type DeliveryParts, refuseForeign } from './delivery.ts';
-
-/** The partition counts are kept near the end of their partition, where an opening sink looks first. */
-const TOPICS_INTERVAL_MS = 60_000;
 
 /**
  * Idempotent sends; the position follows when they are acknowledged. While the process lives nothing is stored twice, because a send with unknown
@@ -24,7 +21,6 @@ export class AtLeastOnce implements Delivery {
   readonly #window = new RecordWindow(Number.MAX_SAFE_INTEGER);
   /** A position that may be stored or not: it goes before any other. */
   #unstored: { readonly pending: PendingRecords; readonly checkpoint: Checkpoint | undefined } | undefined;
-  #topicsAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: DeliveryParts) {
     this.#parts = parts;
@@ -90,14 +86,8 @@ export class AtLeastOnce implements Delivery {
 
   #positionRecords(checkpoint: Checkpoint): PendingRecords {
     const { positions, topics, clock } = this.#parts;
-    const nowMs = clock.nowMs();
     this.#window.reset();
-    const changed = topics.takeChanged();
-    if (changed || clock.monotonicMs() - this.#topicsAtMs >= TOPICS_INTERVAL_MS) {
-      this.#topicsAtMs = clock.monotonicMs();
-      positions.addTopics(this.#window, topics.counts(), nowMs);
-    }
-    positions.addCheckpoint(this.#window, checkpoint, nowMs);
+    positions.addState(this.#window, { checkpoint, topics, clock });
     return new PendingRecords(this.#window.partitions(), NO_EVENTS);
   }
 
@@ -126,5 +116,3 @@ export class AtLeastOnce implements Delivery {
     this.#producer = undefined;
   }
 }
-
-const NO_EVENTS = { acknowledged: (): void => {}, tooLarge: (): void => {} };

@@ -4,12 +4,11 @@ import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import { type Checkpoint, comparePositions, formatPosition } from '../../../src/events/position.ts';
 import { isFailure } from '../cluster/failure.ts';
 import type { KafkaRoute } from '../kafka-route.ts';
-import { PendingRecords } from '../produce/pending-records.ts';
+import { NO_EVENTS, PendingRecords } from '../produce/pending-records.ts';
 import type { Producer } from '../produce/producer.ts';
 import { RecordWindow } from '../produce/record-window.ts';
 import { covers, type Delivery, type DeliveryParts, refuseForeign } from './delivery.ts';
 
-const TOPICS_INTERVAL_MS = 60_000;
 const ABORT_PATIENCE_MS = 2000;
 
 interface Session {
@@ -36,7 +35,6 @@ export class ExactlyOnce implements Delivery {
   #stored: Checkpoint | undefined;
   /** Sent and not committed: some of its records were refused, and what is to become of them is decided before the rest becomes visible. */
   #uncommitted: Checkpoint | undefined;
-  #topicsAtMs = Number.NEGATIVE_INFINITY;
 
   /** `transactionTimeoutMs`: after half of it a transaction is ended, also inside a batch. */
   constructor(parts: DeliveryParts, options: { readonly transactionTimeoutMs: number }) {
@@ -181,24 +179,18 @@ export class ExactlyOnce implements Delivery {
 
   #addPosition(window: RecordWindow, checkpoint: Checkpoint): void {
     const { positions, topics, clock } = this.#parts;
-    const nowMs = clock.nowMs();
-    if (topics.takeChanged() || clock.monotonicMs() - this.#topicsAtMs >= TOPICS_INTERVAL_MS) {
-      this.#topicsAtMs = clock.monotonicMs();
-      positions.addTopics(window, topics.counts(), nowMs);
-    }
-    positions.addCheckpoint(window, checkpoint, nowMs);
+    positions.addState(window, { checkpoint, topics, clock });
   }
 
   async #spoil(thrown: unknown, doing: string, signal: AbortSignal): Promise<TailraceError> {
-    const { translator, sender, meter } = this.#parts;
+    const { translator, sender, meter, positions } = this.#parts;
     const session = this.#session;
     if (session !== undefined) {
       session.producer.close();
       this.#session = undefined;
       sender.forget();
       meter.aborted();
-      // What this session was to store, another will.
-      this.#topicsAtMs = Number.NEGATIVE_INFINITY;
+      positions.forgetTopics();
       if (isFailure(thrown, 'fenced')) {
         this.#doubted = session.id;
         try {
@@ -229,8 +221,6 @@ export class ExactlyOnce implements Delivery {
     this.#doubted = undefined;
   }
 }
-
-const NO_EVENTS = { acknowledged: (): void => {}, tooLarge: (): void => {} };
 
 /** Items that an earlier transaction of the same batch has committed are not sent again. */
 function firstAfter(stored: Checkpoint | undefined, batch: SinkBatch<KafkaRoute>): number {

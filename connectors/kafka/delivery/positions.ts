@@ -1,3 +1,4 @@
+import type { Clock } from '../../../src/clock.ts';
 import { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import {
   type Checkpoint,
@@ -12,6 +13,7 @@ import type { PartitionReader } from '../cluster/partition-reader.ts';
 import type { KafkaConfig } from '../config.ts';
 import { murmur2, partitionOf } from '../produce/murmur2.ts';
 import { type RecordTarget, type RecordWindow, recordBytes } from '../produce/record-window.ts';
+import type { Topics } from '../topics/topics.ts';
 import type { FailureTranslator } from '../translate.ts';
 import type { FetchedRecord } from '../wire/record-batch-reader.ts';
 
@@ -27,6 +29,8 @@ const TOPIC_CONFIG = {
   'min.cleanable.dirty.ratio': '0.1',
   'compression.type': 'uncompressed',
 };
+/** The numbers of partitions are kept near the end, where an opening sink looks first. */
+const TOPICS_INTERVAL_MS = 60_000;
 const FIRST_LOOK_RECORDS = 2000n;
 const LOOK_GROWTH = 4n;
 
@@ -64,6 +68,7 @@ export class Positions {
   readonly #options: PositionsOptions;
   readonly #keys: Readonly<Record<Kind, Buffer>>;
   #partitions = 0;
+  #topicsDueMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: PositionsOptions) {
     this.#options = options;
@@ -112,12 +117,23 @@ export class Positions {
     this.#add(window, 'session', { id, opened_at: new Date(nowMs).toISOString(), version }, nowMs);
   }
 
-  addCheckpoint(window: RecordWindow, checkpoint: Checkpoint, nowMs: number): void {
+  /** The checkpoint; and the numbers of partitions when they have changed, or have not been written for a while. */
+  addState(
+    window: RecordWindow,
+    state: { readonly checkpoint: Checkpoint; readonly topics: Topics; readonly clock: Clock },
+  ): void {
+    const { checkpoint, topics, clock } = state;
+    const nowMs = clock.nowMs();
+    if (topics.takeChanged() || clock.monotonicMs() >= this.#topicsDueMs) {
+      this.#topicsDueMs = clock.monotonicMs() + TOPICS_INTERVAL_MS;
+      this.#add(window, 'topics', { partitions: topics.counts() }, nowMs);
+    }
     this.#add(window, 'position', storeCheckpoint(checkpoint), nowMs);
   }
 
-  addTopics(window: RecordWindow, partitions: Readonly<Record<string, number>>, nowMs: number): void {
-    this.#add(window, 'topics', { partitions }, nowMs);
+  /** What was to be stored last was not. */
+  forgetTopics(): void {
+    this.#topicsDueMs = Number.NEGATIVE_INFINITY;
   }
 
   /**

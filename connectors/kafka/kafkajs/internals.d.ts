@@ -31,7 +31,6 @@ declare module 'kafkajs/src/network/connection.js' {
   export interface RequestQueue {
     readonly pending: readonly unknown[];
     push(request: PushedRequest): void;
-    maybeThrottle(ms: number): void;
     scheduleCheckPendingRequests(): void;
   }
 

@@ -17,6 +17,8 @@ export interface PendingEvents {
   readonly tooLarge: (topic: string, bytes: number) => void;
 }
 
+export const NO_EVENTS: PendingEvents = { acknowledged: () => {}, tooLarge: () => {} };
+
 /**
  * The records of one window that are not acknowledged yet. A gathering that is refused for one of its records is divided until the culprit stands
  * alone; every other failure leaves the rest here, to be sent again as it is.

@@ -261,18 +261,40 @@ describe('topics', () => {
     });
   });
 
-  test('deleted while they are written to are created again', async () => {
-    await using sink = rig();
-    await sink.open();
+  test.each([false, true])(
+    'deleted while they are written to are created again (exactly_once: %s)',
+    async (exactlyOnce) => {
+      await using sink = rig({ config: { exactly_once: exactlyOnce } });
+      await sink.open();
+      const script = new EventScript();
+      script.transaction((tx) => tx.insert(orders, { id: '1', note: 'gone' }));
+      await sink.deliver(script);
+      const topic = topics.name('public.orders');
+      await topics.admin.deleteTopics({ topics: [topic] });
+      script.transaction((tx) => tx.insert(orders, { id: '2', note: 'kept' }));
+      await sink.deliver(script);
+      const records = await readCommitted(topics, topic, 1);
+      expect(records.map(({ key }) => `${key}`)).toEqual(['{"id":2}']);
+    },
+  );
+
+  test.each([false, true])('the positions topic too (exactly_once: %s)', async (exactlyOnce) => {
+    const config = { exactly_once: exactlyOnce };
     const script = new EventScript();
-    script.transaction((tx) => tx.insert(orders, { id: '1', note: 'gone' }));
-    await sink.deliver(script);
-    const topic = topics.name('public.orders');
-    await topics.admin.deleteTopics({ topics: [topic] });
-    script.transaction((tx) => tx.insert(orders, { id: '2', note: 'kept' }));
-    await sink.deliver(script);
-    const records = await readCommitted(topics, topic, 1);
-    expect(records.map(({ key }) => `${key}`)).toEqual(['{"id":2}']);
+    {
+      await using sink = rig({ config });
+      await sink.open();
+      script.transaction((tx) => tx.insert(orders, { id: '1', note: 'a' }));
+      await sink.deliver(script);
+      await sink.flush();
+      await topics.admin.deleteTopics({ topics: [topics.name('positions')] });
+      script.transaction((tx) => tx.insert(orders, { id: '2', note: 'b' }));
+      await sink.deliver(script);
+      expect(await sink.flush()).toEqual(script.end);
+    }
+    await using sink = rig({ config });
+    expect(await sink.open()).toEqual(script.end);
+    expect(await readCommitted(topics, topics.name('public.orders'), 2)).toHaveLength(2);
   });
 });
 

@@ -4,10 +4,11 @@ import type { FetchedBatch } from '../../../../connectors/kafka/wire/record-batc
 
 let offset = 0n;
 
-function batch(producerId: bigint, what: string | 'commit' | 'abort', transactional = true): FetchedBatch {
+/** `what`: one letter per record, or the marker. */
+function batch(producerId: bigint, what: string, transactional = true): FetchedBatch {
   const baseOffset = offset;
   const control = what === 'commit' || what === 'abort' ? what : undefined;
-  const records = [...(control === undefined ? what : ' ')].map((letter) => ({
+  const records = (control === undefined ? what : ' ').split('').map((letter) => ({
     offset: offset++,
     timestampMs: 0,
     key: null,
