@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ConnectorRegistry } from './pipeline-config.ts';
-import { pipelineSchema } from './pipeline-schema.ts';
+import { pipelineSchema, sinkOptions } from './pipeline-schema.ts';
 
 type Json = { [key: string]: unknown };
 
@@ -11,12 +11,13 @@ type Json = { [key: string]: unknown };
 export function configJsonSchema<S>(registry: ConnectorRegistry<S>): Json {
   const schema = toJson(pipelineSchema(registry.source));
   const properties = schema['properties'] as Record<string, Json>;
+  const common = toJson(sinkOptions)['properties'] as Json;
   const sinks = registry.sinks.map((connector) => {
     const options = toJson(connector.config);
     return {
       ...options,
       title: connector.type,
-      properties: { type: typeSchema(connector.type), ...(options['properties'] as Json) },
+      properties: { type: typeSchema(connector.type), ...(options['properties'] as Json), ...common },
       required: ['type', ...((options['required'] as string[] | undefined) ?? [])],
     };
   });

@@ -77,7 +77,7 @@ class Loader<S> {
     const entries: SinkEntry[] = [];
     for (const [name, given] of Object.entries(sinks)) {
       if (!isRecord(given)) continue;
-      const { type: written, ...options } = given;
+      const { type: written, on_poison: _, ...options } = given;
       // In YAML, type: null is not the text "null"; there is a type of that name, and nothing else can be meant.
       const type = written === null ? 'null' : written;
       if (typeof type !== 'string') continue;

@@ -7,6 +7,14 @@ const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, {
     'expected letters, digits, dots, underscores and dashes, beginning with a letter or digit, 100 at most',
 });
 
+/** Options that sinks of every type have, beside `type`. */
+export const sinkOptions = z.object({
+  on_poison: z.enum(['stop']).default('stop').meta({
+    description:
+      'What becomes of an event that the sink refuses for good. stop: it goes to the dead-letter log and this sink stops with an error; the others go on.',
+  }),
+});
+
 const retain = z
   .strictObject({
     age: duration.optional().meta({ description: 'Keep history no longer than this.', examples: ['7d'] }),
@@ -110,7 +118,7 @@ export function pipelineSchema<S>(source: z.ZodType<S>) {
       .prefault({})
       .meta({ description: 'The append-only log on disk between the database and the sinks.' }),
     sinks: z
-      .record(name, z.looseObject({ type: z.string().nullable() }))
+      .record(name, z.looseObject({ type: z.string().nullable(), ...sinkOptions.shape }))
       .refine((sinks) => Object.keys(sinks).length > 0, { error: 'expected at least one sink' })
       .meta({
         description:

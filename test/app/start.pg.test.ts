@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { Client } from 'pg';
+import { Client, type ClientConfig } from 'pg';
 import { describe, expect, test } from 'vitest';
 import { createTestDatabase } from '../support/postgres.ts';
 import { waitFor } from '../support/wait.ts';
@@ -197,7 +197,12 @@ describe('the slot', () => {
 async function holdSlot(
   harness: PipelineHarness,
 ): Promise<{ readonly pid: number; readonly release: () => void }> {
-  const client = new Client({ connectionString: harness.database.adminUrl, ...{ replication: 'database' } });
+  // The types leave the option out.
+  const config: ClientConfig & { replication: 'database' } = {
+    connectionString: harness.database.adminUrl,
+    replication: 'database',
+  };
+  const client = new Client(config);
   client.on('error', () => {});
   await client.connect();
   client

@@ -197,6 +197,12 @@ describe('errors name file, line, column and path', () => {
       expect.stringMatching(/^tailrace\.yaml:1:11 pipeline: expected letters/),
     ],
     [
+      'a policy that does not exist',
+      'exactly_once: true',
+      'exactly_once: true, on_poison: skip',
+      expect.stringMatching(/^tailrace\.yaml:4:\d+ sinks\.events\.on_poison: .*"stop"/),
+    ],
+    [
       'a bad size',
       'pipeline: shop',
       'pipeline: shop\nevent_log: { limit: 5GB }',

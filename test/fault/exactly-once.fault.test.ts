@@ -168,7 +168,7 @@ const COLUMNS = {
 function lines(rows: readonly Readonly<Record<string, unknown>>[], columns: readonly string[]): string[] {
   const text = (value: unknown): string => {
     if (value === null || value === undefined) return 'NULL';
-    return typeof value === 'object' ? JSON.stringify(value) : String(value as string | number | bigint);
+    return typeof value === 'string' ? value : JSON.stringify(value);
   };
   return rows.map((row) => columns.map((column) => text(row[column])).join('|')).sort();
 }
@@ -202,5 +202,8 @@ function normalized(row: Readonly<Record<string, unknown>>): Record<string, unkn
   const { payload } = row;
   if (payload === undefined) return { ...row };
   const value: unknown = typeof payload === 'string' ? JSON.parse(payload) : payload;
-  return { ...row, payload: JSON.stringify(Object.entries(value as object).sort()) };
+  return {
+    ...row,
+    payload: JSON.stringify(Object.entries(value as object).sort(([a], [b]) => (a < b ? -1 : 1))),
+  };
 }
