@@ -16,11 +16,17 @@ export interface LoadConfigInput<S> extends ReferenceSources {
   readonly registry: ConnectorRegistry<S>;
 }
 
+/** What stands here is in every line of the log anyway: to leave it out would only make them unreadable. */
+const OPEN_SECTIONS: ReadonlySet<string> = new Set(['pipeline', 'event_log', 'log', 'shutdown_timeout']);
+
 /** Reads a configuration. Throws ConfigError with everything that is wrong at once, each with file, line and column. */
 export function loadConfig<S>(input: LoadConfigInput<S>): PipelineConfig<S> {
   const document = YamlDocument.parse(input.file, input.text);
   const secrets = new Set<string>();
-  document.mapStrings((text, fail) => resolveReferences(text, input, secrets, fail));
+  const open = new Set<string>();
+  document.mapStrings((text, section, fail) =>
+    resolveReferences(text, input, OPEN_SECTIONS.has(section) ? open : secrets, fail),
+  );
   return new Loader(document, input.registry, secrets).load();
 }
 

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 
 const REFERENCE = /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}/g;
 const FILE = 'file:';
+/** Ports and switches: in a log they are part of numbers and of everything else. */
+const ORDINARY = /^(?:\d{1,5}|true|false)$/;
 
 export interface ReferenceSources {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -36,7 +38,7 @@ export function resolveReferences(
     if (name === undefined) return '${';
     const value = sources.env[name];
     if (value !== undefined && (value !== '' || fallback === undefined)) {
-      secrets.add(value);
+      if (!ORDINARY.test(value)) secrets.add(value);
       return value;
     }
     if (fallback !== undefined) return fallback;

@@ -1,4 +1,14 @@
-import { type Document, isAlias, isMap, isScalar, LineCounter, type Node, parseDocument, visit } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isPair,
+  isScalar,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+} from 'yaml';
 import { ConfigError, type ConfigFinding, formatPath } from './findings.ts';
 
 /** More than anybody writes by hand; a file of this size is not a configuration. */
@@ -58,13 +68,16 @@ export class YamlDocument {
     }
   }
 
-  /** Replaces scalar text in place; `replace` gets the text and its path-independent finding maker. Returns paths of what was replaced. */
-  mapStrings(replace: (text: string, fail: (message: string) => void) => string): void {
+  /** Replaces scalar text in place; `replace` is told under which key of the document's top it stands. */
+  mapStrings(replace: (text: string, section: string, fail: (message: string) => void) => string): void {
     const findings: ConfigFinding[] = [];
     visit(this.#document, {
-      Scalar: (_key, node) => {
+      Scalar: (_key, node, ancestors) => {
         if (typeof node.value !== 'string') return;
-        node.value = replace(node.value, (message) => findings.push(this.#findingAt(node, [], message)));
+        const section = String(ancestors.find(isPair)?.key);
+        node.value = replace(node.value, section, (message) =>
+          findings.push(this.#findingAt(node, [], message)),
+        );
       },
     });
     if (findings.length > 0) throw new ConfigError(findings);

@@ -7,6 +7,7 @@ const PASSWORD_IN_URL = /([a-z][a-z0-9+.-]*:\/\/[^:@/?#\s"]*):[^/?#\s"]*@/gi;
 /** Leaves out of texts what must not be shown, as it is and as JSON writes it. */
 export function secretMask(secrets: Iterable<string> = []): (text: string) => string {
   const spellings = [...secrets]
+    .flatMap((secret) => [secret, ...passwordOf(secret)])
     .filter((secret) => secret.length >= MIN_SECRET_LENGTH)
     .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]);
   // A secret may be part of another one.
@@ -16,4 +17,15 @@ export function secretMask(secrets: Iterable<string> = []): (text: string) => st
       (masked, secret) => masked.replaceAll(secret, '***'),
       text.replace(PASSWORD_IN_URL, '$1:***@'),
     );
+}
+
+/** A URL is a secret because of this part of it, which may be shown alone. */
+function passwordOf(secret: string): readonly string[] {
+  const [, password] = /^[a-z][a-z0-9+.-]*:\/\/[^:@/?#\s]*:([^/?#\s]*)@/i.exec(secret) ?? [];
+  if (password === undefined) return [];
+  try {
+    return [password, decodeURIComponent(password)];
+  } catch {
+    return [password];
+  }
 }

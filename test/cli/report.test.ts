@@ -10,7 +10,7 @@ function run(statements: string): { readonly status: number | null; readonly std
     import { endOnStrayErrors } from ${JSON.stringify(cli('report'))};
     import { keepSecret } from ${JSON.stringify(cli('secrets'))};
     endOnStrayErrors();
-    keepSecret(['hunter22', 'say "please"']);
+    keepSecret(['hunter22', 'say "please"', 'postgres://me:in%20url@db/shop']);
     setTimeout(() => {}, 60_000);
     ${statements}`;
   const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
@@ -33,10 +33,10 @@ describe('an error that nobody has caught', () => {
 
   test('shows no secret, neither in the message nor in the stack', () => {
     const { status, stderr } = run(
-      `Promise.reject(new Error('hunter22 and say "please" at postgres://me:other-pw@db/shop'))`,
+      `Promise.reject(new Error('hunter22 in%20url in url and say "please" at postgres://me:other-pw@db/shop'))`,
     );
     expect(status).toBe(1);
     expect(stderr).toContain('postgres://me:***@db/shop');
-    expect(stderr).not.toMatch(/hunter22|please|other-pw/);
+    expect(stderr).not.toMatch(/hunter22|please|other-pw|in%20url|in url/);
   });
 });

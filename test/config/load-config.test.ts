@@ -99,6 +99,16 @@ describe('a good file', () => {
     expect(config.secrets).toEqual(new Set([env.DATABASE_URL, env.ES_API_KEY]));
   });
 
+  test('names, ports and switches from the environment are no secrets: without them a log cannot be read', () => {
+    const text = GOOD.replace(/^pipeline: .*$/m, 'pipeline: "${NAME}"')
+      .replace('"${DATABASE_URL}"', '"${DATABASE_URL}", port: "${PORT}", manage: "${MANAGE}"')
+      .concat('\nlog: { level: "${LEVEL}" }\n');
+    const names = { NAME: 'shop', PORT: '5432', MANAGE: 'false', LEVEL: 'info' };
+    const config = loadConfig({ file: 'tailrace.yaml', text, env: { ...env, ...names }, registry });
+    expect(config).toMatchObject({ pipeline: 'shop', log: { level: 'info' } });
+    expect(config.secrets).toEqual(new Set([env.DATABASE_URL, env.ES_API_KEY]));
+  });
+
   test('its JSON Schema knows the options of sources, sinks and mappings', () => {
     const text = JSON.stringify(configJsonSchema(registry));
     for (const option of ['exactly_once', 'request_timeout', 'wal_budget', 'topic', 'on_full', '2020-12']) {
