@@ -194,6 +194,32 @@ admin: false
   }, 60_000);
 });
 
+test('a null sink that has counted what it was asked to prints one line of JSON and ends the run, exit 0', async () => {
+  await using other = await createTestDatabase({
+    owner: true,
+    setup: 'CREATE TABLE orders (id int PRIMARY KEY, note text)',
+  });
+  await other.query(`ALTER TABLE orders OWNER TO ${other.role}`);
+  const counting = join(dir, 'counting.yaml');
+  await writeFile(
+    counting,
+    `pipeline: ${other.name}
+source: { url: "${other.url}" }
+event_log: { dir: counting-log }
+sinks: { count: { type: null, stop_after: 3, report: true } }
+tables: { public.orders: { to: count } }
+admin: false
+`,
+  );
+  await using run = new Cli(['run', '-c', counting]);
+  await run.logs('streaming');
+  for (let id = 1; id <= 3; id++) await other.query('INSERT INTO orders VALUES ($1)', [id]);
+  const { code, stdout, stderr } = await run.ended;
+  expect(code, stderr).toBe(0);
+  expect(stdout.trim().split('\n')).toHaveLength(1);
+  expect(JSON.parse(stdout)).toMatchObject({ sink: 'count', events: 3 });
+}, 60_000);
+
 test('schema prints a JSON Schema that knows every connector', async () => {
   const { code, stdout } = await tailrace(['schema']);
   expect(code).toBe(0);
