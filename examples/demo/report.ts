@@ -96,7 +96,7 @@ function verdict(report: Report): string[] {
 
 const NEXT: readonly (readonly [command: string, about: string])[] = [
   ['npm run demo -- --full', 'adds Kafka and Elasticsearch'],
-  ['npm run tailrace -- sql -c FILE', 'the grants your database needs'],
-  ['npm run tailrace -- check -c FILE', 'looks at everything'],
-  ['npm run tailrace -- run -c FILE', 'examples/ holds files'],
+  ['npm run -s tailrace -- sql -c FILE', 'the grants your database needs'],
+  ['npm run -s tailrace -- check -c FILE', 'looks at everything'],
+  ['npm run -s tailrace -- run -c FILE', 'examples/ holds files'],
 ];

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
 import { SHOP_TABLES } from '../../examples/demo/shop-schema.ts';
+import { read } from '../docs/markdown.ts';
 import { createTestIndices } from '../support/elasticsearch.ts';
 import { createTestTopics } from '../support/kafka.ts';
 import { EXAMPLES, RunningExample } from './example.ts';
@@ -78,6 +79,7 @@ test('shop-full.yaml: one table in four places', async () => {
       INSERT INTO shop.orders (customer_id, total) VALUES (1, 12.9), (1, 5);
       UPDATE shop.orders SET status = 'paid' WHERE id = 1;
       DELETE FROM shop.orders WHERE id = 2`);
+    expect(documentedMetrics()).toEqual(servedMetrics(await example.metrics()));
     await example.deliver();
 
     const changes = [
@@ -114,3 +116,15 @@ test('shop-full.yaml: one table in four places', async () => {
     if (ours.length > 0) await topics.admin.deleteTopics({ topics: ours });
   }
 });
+
+/** Name and type, as docs/operations.md lists them. */
+function documentedMetrics(): readonly string[] {
+  const rows = read('docs/operations.md').matchAll(/^\| `(tailrace_\w+)` \| (\w+) \|/gm);
+  return [...rows].map(([, name, type]) => `${name} ${type}`).sort();
+}
+
+function servedMetrics(page: string): readonly string[] {
+  return [...page.matchAll(/^# TYPE (tailrace_\w+) (\w+)$/gm)]
+    .map(([, name, type]) => `${name} ${type}`)
+    .sort();
+}

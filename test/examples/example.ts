@@ -32,6 +32,7 @@ export class RunningExample implements AsyncDisposable {
   readonly dir: string;
   readonly #tailrace: TailraceProcess;
   readonly #owner: Client;
+  readonly #adminPort: number;
 
   private constructor(
     database: TestDatabase,
@@ -39,12 +40,14 @@ export class RunningExample implements AsyncDisposable {
     dir: string,
     tailrace: TailraceProcess,
     owner: Client,
+    adminPort: number,
   ) {
     this.database = database;
     this.pipeline = pipeline;
     this.dir = dir;
     this.#tailrace = tailrace;
     this.#owner = owner;
+    this.#adminPort = adminPort;
   }
 
   /** Resolves when it streams. */
@@ -65,7 +68,7 @@ export class RunningExample implements AsyncDisposable {
       adminPort,
       logFile: join(dir, 'tailrace.log'),
     });
-    const example = new RunningExample(database, pipeline, dir, tailrace, owner);
+    const example = new RunningExample(database, pipeline, dir, tailrace, owner, adminPort);
     try {
       tailrace.start();
       await tailrace.streaming(30_000).catch(async (cause: unknown) => {
@@ -107,6 +110,12 @@ export class RunningExample implements AsyncDisposable {
       lsn,
     ]);
     return rows[0]?.past === true;
+  }
+
+  /** The page for Prometheus. */
+  async metrics(): Promise<string> {
+    const response = await fetch(`http://127.0.0.1:${this.#adminPort}/metrics`);
+    return response.text();
   }
 
   /** JSON lines of a file below the directory. */
