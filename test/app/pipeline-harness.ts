@@ -7,8 +7,8 @@ import { Runtime } from '../../src/app/runtime.ts';
 import { loadConfig } from '../../src/config/load-config.ts';
 import { asTailraceError, type TailraceError } from '../../src/errors/tailrace-error.ts';
 import { parseLsn } from '../../src/events/lsn.ts';
-import type { Logger } from '../../src/observe/logger.ts';
 import type { PipelineStatus } from '../../src/observe/status.ts';
+import { type LoggedLine, recordingLogger } from '../observe/recording-logger.ts';
 import { createTestDatabase, type TestDatabase } from '../support/postgres.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -174,11 +174,7 @@ ${options.more ?? ''}
 
 /** One run, from start to its end. */
 export class RunningPipeline {
-  readonly logged: {
-    readonly level: string;
-    readonly message: string;
-    readonly fields: Readonly<Record<string, unknown>>;
-  }[] = [];
+  readonly logged: LoggedLine[] = [];
   readonly #drain = new AbortController();
   readonly #kill = new AbortController();
   readonly #ended: Promise<TailraceError | undefined>;
@@ -241,24 +237,12 @@ export class RunningPipeline {
 
   async #run(dir: string, text: string, options: RunOptions): Promise<void> {
     const config = loadConfig({ file: join(dir, 'tailrace.yaml'), text, env: {}, registry });
-    await using runtime = await Runtime.start({ config, without: options.without, logger: this.#logger() });
+    await using runtime = await Runtime.start({
+      config,
+      without: options.without,
+      logger: recordingLogger(this.logged),
+    });
     this.#runtime = runtime;
     await runtime.run({ drain: this.#drain.signal, kill: this.#kill.signal });
-  }
-
-  #logger(): Logger {
-    const record =
-      (level: string) =>
-      (fields: object, message: string): void => {
-        this.logged.push({ level, message, fields: { ...fields } });
-      };
-    const logger: Logger = {
-      debug: record('debug'),
-      info: record('info'),
-      warn: record('warn'),
-      error: record('error'),
-      child: () => logger,
-    };
-    return logger;
   }
 }

@@ -3,13 +3,13 @@ import type { Lane } from '../../src/delivery/lane.ts';
 import { asTailraceError, TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { EventLog } from '../../src/event-log/contract.ts';
 import type { Checkpoint } from '../../src/events/position.ts';
-import type { Logger } from '../../src/observe/logger.ts';
 import type { ConfirmMode } from '../../src/pipeline/confirmable.ts';
 import { Pipeline } from '../../src/pipeline/pipeline.ts';
 import { relation } from '../connectors/batch-builder.ts';
 import { fastClock, passed } from '../delivery/fast-clock.ts';
 import { LogFixture } from '../delivery/log-fixture.ts';
 import { ScriptedSink } from '../delivery/scripted-sink.ts';
+import { type LoggedLine, recordingLogger } from '../observe/recording-logger.ts';
 import { waitFor } from '../support/wait.ts';
 import { ScriptedSource, SLOT, unreachable } from './scripted-source.ts';
 
@@ -38,7 +38,7 @@ interface RunOptions {
 
 class Running {
   readonly pipeline: Pipeline;
-  readonly logged: { level: string; message: string; fields: Record<string, unknown> }[] = [];
+  readonly logged: LoggedLine[] = [];
   readonly ended: Promise<TailraceError | undefined>;
   readonly #drain = new AbortController();
   readonly #kill = new AbortController();
@@ -54,7 +54,7 @@ class Running {
       onFull,
       drainTimeoutMs: 40_000,
       clock: fastClock,
-      logger: this.#logger(),
+      logger: recordingLogger(this.logged),
     });
     this.ended = this.pipeline.run({ drain: this.#drain.signal, kill: this.#kill.signal }).then(
       () => undefined,
@@ -79,22 +79,6 @@ class Running {
 
   errors(): readonly string[] {
     return this.logged.filter(({ level }) => level === 'error').map(({ fields }) => String(fields['code']));
-  }
-
-  #logger(): Logger {
-    const record =
-      (level: string) =>
-      (fields: object, message: string): void => {
-        this.logged.push({ level, message, fields: { ...fields } });
-      };
-    const logger: Logger = {
-      debug: record('debug'),
-      info: record('info'),
-      warn: record('warn'),
-      error: record('error'),
-      child: () => logger,
-    };
-    return logger;
   }
 }
 
