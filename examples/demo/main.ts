@@ -43,7 +43,7 @@ async function main(options: DemoOptions): Promise<number> {
   );
   screen.say(
     options.full
-      ? 'Starting PostgreSQL, Kafka and Elasticsearch (fetched the first time: about 1 GB) ...'
+      ? 'Starting PostgreSQL, Kafka and Elasticsearch (the first time 1 GB is fetched) ...'
       : 'Starting PostgreSQL ...',
   );
   await using servers = await startServers(options.full, (line) => screen.say(line));

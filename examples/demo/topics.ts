@@ -12,6 +12,7 @@ export class Topics {
   readonly fold = new ChangeFold();
   readonly #admin: Admin;
   readonly #consumer: Consumer;
+  readonly #group: string;
   readonly #tables: ReadonlyMap<string, string>;
   readonly #records = new Map<string, number>();
   /** Offsets read so far, transaction markers included, by topic and partition. */
@@ -27,8 +28,9 @@ export class Topics {
       logLevel: logLevel.NOTHING,
     });
     this.#admin = kafka.admin();
+    this.#group = `tailrace-demo-${randomBytes(4).toString('hex')}`;
     this.#consumer = kafka.consumer({
-      groupId: `tailrace-demo-${randomBytes(4).toString('hex')}`,
+      groupId: this.#group,
       maxWaitTimeInMs: 100,
       readUncommitted: false,
     });
@@ -114,6 +116,7 @@ export class Topics {
     this.#closing.abort();
     await this.#reading;
     await this.#consumer.disconnect();
+    await this.#admin.deleteGroups([this.#group]).catch(() => {});
     await this.#admin.disconnect();
   }
 }
