@@ -125,8 +125,9 @@ export class ExactlyOnce implements Delivery {
       producer,
       {
         last: (window) => this.#addPosition(window, batch.to),
-        between: async (next) => {
-          if (clock.monotonicMs() - sinceMs < this.#cutAfterMs) return;
+        between: async (next, refused) => {
+          // The position may not pass a refused record before it is known what becomes of it.
+          if (refused > 0 || clock.monotonicMs() - sinceMs < this.#cutAfterMs) return;
           const reached = checkpointBefore(batch, next, this.#stored);
           if (reached === undefined) return;
           await this.#cut(producer, reached, signal);

@@ -8,8 +8,8 @@ import { RecordWindow } from './record-window.ts';
 export interface BatchHooks {
   /** The window with the batch's last records is about to be sent: something may be added. */
   readonly last?: ((window: RecordWindow) => void) | undefined;
-  /** All items before `next` are acknowledged or rejected, those from it on have not been sent. */
-  readonly between?: ((next: number) => Promise<void>) | undefined;
+  /** All items before `next` are acknowledged, but for the rejected ones; those from it on have not been sent. */
+  readonly between?: ((next: number, rejected: number) => Promise<void>) | undefined;
 }
 
 export interface BatchSenderOptions {
@@ -72,7 +72,7 @@ export class BatchSender {
       this.#rejected.push(...(this.#pending?.refused ?? []).map(rejectionOf), ...rejected);
       this.#pending = undefined;
       if (this.#filling.count === 0) break;
-      if (sent !== undefined) await hooks.between?.(this.#next);
+      if (sent !== undefined) await hooks.between?.(this.#next, this.#rejected.length);
       this.#next = next;
       this.#lastSent = next === batch.count;
       [this.#sending, this.#filling] = [this.#filling, this.#sending];

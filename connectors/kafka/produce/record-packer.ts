@@ -1,4 +1,6 @@
 import type { Rejection, SinkBatch } from '../../../src/delivery/sink.ts';
+import type { RecordHeader } from '../../../src/events/formats/contract.ts';
+import { refusalOf } from '../../../src/events/formats/ndjson.ts';
 import type { KafkaRoute } from '../kafka-route.ts';
 import { BATCH_HEADER_BYTES } from '../wire/record-batch-writer.ts';
 import { murmur2, partitionOf } from './murmur2.ts';
@@ -19,8 +21,8 @@ export class RecordPacker {
   }
 
   /**
-   * Adds items from `from` on until the window is full; returns the first that is not in it. Items that no broker would take are noted in
-   * `rejected` instead.
+   * Adds items from `from` on until the window is full; returns the first that is not in it. Items that cannot be written, or that no broker
+   * would take, are noted in `rejected` instead.
    */
   pack(batch: SinkBatch<KafkaRoute>, from: number, window: RecordWindow, rejected: Rejection[]): number {
     let lastCommitUs = -1n;
@@ -30,11 +32,23 @@ export class RecordPacker {
       const { encoder, topic } = route;
       const { out } = window;
       const keyStart = out.length;
-      const hasKey = encoder.key(event, part, out);
-      const valueStart = out.length;
-      const hasValue = encoder.value(event, part, out);
+      let hasKey: boolean;
+      let hasValue: boolean;
+      let valueStart: number;
+      let headers: readonly RecordHeader[];
+      try {
+        hasKey = encoder.key(event, part, out);
+        valueStart = out.length;
+        hasValue = encoder.value(event, part, out);
+        headers = encoder.headers(event, part);
+      } catch (thrown) {
+        const refusal = refusalOf(thrown);
+        if (refusal === undefined) throw thrown;
+        out.length = keyStart;
+        rejected.push({ item: i, ...refusal });
+        continue;
+      }
       const valueEnd = out.length;
-      const headers = encoder.headers(event, part);
       const bytes = recordBytes(valueStart - keyStart, valueEnd - valueStart, headers);
 
       const limit = this.#limit(topic.maxMessageBytes);

@@ -5,16 +5,16 @@ import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { silentLogger } from '../../../src/observe/logger.ts';
-import { noMetrics } from '../../../src/observe/metrics.ts';
 import { createTestTopics, type TestTopics } from '../../support/kafka.ts';
 import { waitFor } from '../../support/wait.ts';
 import { keysOutOfOrder, numberedEvents, numbersOf } from './numbered-events.ts';
 import {
+  countingMetrics,
   createTopic,
   KafkaRig,
-  MovableClock,
   type RigOptions,
   readCommitted,
+  SlowClock,
   writtenRecords,
 } from './rig.ts';
 import type { WriterOptions } from './writer-process.ts';
@@ -148,19 +148,8 @@ test('opening waits for the open transaction of another sink in the same partiti
 describe('a batch that takes longer than half the transaction time-out', () => {
   const script = numberedEvents({ transactions: 40, eventsEach: 25 });
   const slow = (committed: () => void): RigOptions['context'] => ({
-    // Every look at the clock takes long.
-    clock: new (class extends MovableClock {
-      override monotonicMs(): number {
-        this.aheadMs += 100;
-        return super.monotonicMs();
-      }
-    })(),
-    metrics: {
-      ...noMetrics,
-      counter: (_name, _help, labels) => ({
-        add: () => void (labels?.['end'] === 'committed' && committed()),
-      }),
-    },
+    clock: new SlowClock(),
+    metrics: countingMetrics('end', 'committed', committed),
   });
   const config = { transaction_timeout: '2s', batch: { request_bytes: '4KiB' } };
 
@@ -173,6 +162,24 @@ describe('a batch that takes longer than half the transaction time-out', () => {
     const records = await readCommitted(topics, orderTopic(), 1000);
     expect(records).toHaveLength(1000);
     expect(keysOutOfOrder(records)).toEqual([]);
+  });
+
+  test('but not behind a refused record', async () => {
+    let commits = 0;
+    const withLarge = numberedEvents({ transactions: 40, eventsEach: 25 });
+    const large = numberedEvents({ transactions: 40, eventsEach: 25, noteBytes: 3000 });
+    withLarge.events.splice(2, 1, ...large.events.slice(2, 3));
+    {
+      await using sink = rig({
+        config: { ...config, max_record_bytes: '2KiB' },
+        context: slow(() => commits++),
+      });
+      await sink.open();
+      expect(await sink.deliver(withLarge)).toMatchObject({ rejected: [{ item: 2 }], durable: undefined });
+    }
+    expect(commits).toBe(0);
+    await using sink = rig();
+    expect(await sink.open()).toBeUndefined();
   });
 
   test('and goes on after the last of them', async () => {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { SinkContext } from '../../../src/delivery/sink.ts';
 import { freePorts } from '../../support/free-port.ts';
 import { findJava } from '../../support/java.ts';
 import { readTopic, testKafka } from '../../support/kafka.ts';
@@ -8,7 +9,7 @@ import { waitFor } from '../../support/wait.ts';
 import type { EventScript } from '../batch-builder.ts';
 import { API, type Fate, FrameProxy } from './frame-proxy.ts';
 import { keysOutOfOrder, numberedEvents, numbersOf } from './numbered-events.ts';
-import { abortMarkers, KafkaRig } from './rig.ts';
+import { abortMarkers, countingMetrics, KafkaRig, SlowClock } from './rig.ts';
 
 /** A broker of our own: it is killed, and its clients come through a network that fails. */
 describe.skipIf(findJava(17) === undefined)('faults', () => {
@@ -46,10 +47,15 @@ describe.skipIf(findJava(17) === undefined)('faults', () => {
     proxy.pass();
   });
 
-  const rig = (config: Record<string, unknown>, own: string = prefix): KafkaRig =>
+  const rig = (
+    config: Record<string, unknown>,
+    own: string = prefix,
+    context: Partial<SinkContext> = {},
+  ): KafkaRig =>
     new KafkaRig({
       brokers: [`127.0.0.1:${clientPort}`],
       prefix: own,
+      context,
       mapping: { format: 'plain' },
       config: {
         sasl: { mechanism: 'plain', username: 'tailrace', password: 'secret' },
@@ -129,9 +135,10 @@ describe.skipIf(findJava(17) === undefined)('faults', () => {
     });
 
     test('of a commit, and then nobody answers for longer than it is waited for', async () => {
-      const script = numberedEvents({ transactions: 2, eventsEach: 10 });
+      const script = numberedEvents({ transactions: 3, eventsEach: 10 });
       await using sink = rig({ exactly_once: true });
       await sink.open();
+      await sink.deliver(script, { transactions: 1 });
       let lost = false;
       proxy.decide = (api) => {
         if (lost || api !== API.endTxn) return 'pass';
@@ -144,10 +151,29 @@ describe.skipIf(findJava(17) === undefined)('faults', () => {
       expect(sink.retried[0]).toMatchObject({ code: 'E_SINK_UNAVAILABLE', retriable: true });
       proxy.pass();
       // Reading back has told whether the batch is there.
-      expect(await writing).toMatchObject({ durable: script.batch({ transactions: 1 }).to });
+      expect(await writing).toMatchObject({ durable: script.batch({ transactions: 2 }).to });
       await sink.deliver(script);
       await expectAllOnce(script);
     });
+  });
+
+  test('a batch that was cut goes on behind the cut when the rest of it fails', async () => {
+    const script = numberedEvents({ transactions: 40, eventsEach: 25, noteBytes: 100 });
+    let commits = 0;
+    const context = {
+      clock: new SlowClock(),
+      metrics: countingMetrics('end', 'committed', () => {
+        if (++commits === 1) proxy.refuse();
+      }),
+    };
+    await using sink = rig({ exactly_once: true, transaction_timeout: '2s' }, prefix, context);
+    await sink.open();
+    const writing = sink.deliver(script);
+    await waitFor(() => sink.retried.length > 0);
+    proxy.pass();
+    expect(await writing).toMatchObject({ durable: script.end });
+    expect(commits).toBeGreaterThan(1);
+    await expectAllOnce(script);
   });
 
   test('a transaction that the brokers time out is done again, and not taken for a second instance', async () => {

@@ -156,6 +156,21 @@ describe.each([false, true])('exactly_once: %s', (exactlyOnce) => {
   });
 });
 
+test('an event that the format cannot express is refused by itself', async () => {
+  const prices = relation({ table: 'prices', columns: { id: 'int8', price: 'numeric' }, key: ['id'] });
+  await using sink = rig({}, { format: 'debezium' });
+  await sink.open();
+  const script = new EventScript();
+  for (const price of ['1.5', 'NaN', '2.5'])
+    script.transaction((tx) => tx.insert(prices, { id: price, price }));
+  const { rejected } = await sink.deliver(script);
+  expect(rejected).toMatchObject([
+    { item: 1, reason: 'E_UNSUPPORTED_ROW', detail: expect.stringContaining('"price"') as string },
+  ]);
+  const keys = (await readCommitted(topics, topics.name('all'), 2)).map(({ key }) => `${key}`);
+  expect(keys).toEqual(['{"id":1.5}', '{"id":2.5}']);
+});
+
 test('max_record_bytes is a limit of its own', async () => {
   await using sink = rig({ max_record_bytes: '2KiB' });
   await sink.open();

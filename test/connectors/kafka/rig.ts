@@ -24,6 +24,7 @@ import type { TailraceError } from '../../../src/errors/tailrace-error.ts';
 import type { Checkpoint } from '../../../src/events/position.ts';
 import type { Relation } from '../../../src/events/relation.ts';
 import { silentLogger } from '../../../src/observe/logger.ts';
+import { type Metrics, noMetrics } from '../../../src/observe/metrics.ts';
 import type { TestTopics, TopicRecord } from '../../support/kafka.ts';
 import { waitFor } from '../../support/wait.ts';
 import { type BatchOptions, type EventScript, mapping, relation, sinkContext } from '../batch-builder.ts';
@@ -216,6 +217,22 @@ export class MovableClock implements Clock {
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return systemClock.sleep(ms, signal);
   }
+}
+
+/** Every look at it takes long. */
+export class SlowClock extends MovableClock {
+  override monotonicMs(): number {
+    this.aheadMs += 100;
+    return super.monotonicMs();
+  }
+}
+
+/** Tells of one counter: the one with this label. */
+export function countingMetrics(label: string, value: string, counted: () => void): Metrics {
+  return {
+    ...noMetrics,
+    counter: (_name, _help, labels) => ({ add: () => void (labels?.[label] === value && counted()) }),
+  };
 }
 
 /** Returns the full name when every partition has a leader. */
