@@ -1,3 +1,4 @@
+import type * as FileSystem from 'node:fs/promises';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,7 +9,7 @@ const disk = vi.hoisted(() => ({ roomBytes: Number.POSITIVE_INFINITY }));
 
 // A disk that takes part of what it is given: the one thing a test cannot ask of a real one without being root.
 vi.mock('node:fs/promises', async (original) => {
-  const real = await original<typeof import('node:fs/promises')>();
+  const real = await original<typeof FileSystem>();
   return {
     ...real,
     open: async (...args: Parameters<typeof real.open>) => {
@@ -16,7 +17,7 @@ vi.mock('node:fs/promises', async (original) => {
       const append = file.appendFile.bind(file);
       file.appendFile = async (text) => {
         if (disk.roomBytes === Number.POSITIVE_INFINITY) return append(text);
-        await append(String(text).slice(0, disk.roomBytes));
+        await append((text as string).slice(0, disk.roomBytes));
         throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
       };
       return file;
