@@ -1,3 +1,4 @@
+import { dirname, resolve } from 'node:path';
 import { serverNames } from '../../connectors/postgres/config.ts';
 import { resolveConnection } from '../../connectors/postgres/connection/connection-settings.ts';
 import { createPostgresSource } from '../../connectors/postgres/postgres-source.ts';
@@ -14,6 +15,18 @@ import type { AppSourceConfig } from './registry.ts';
 
 type AppConfig = PipelineConfig<AppSourceConfig>;
 
+/** Certificate files are relative to the configuration file, as all its paths are; PEM text and `system` are left alone. */
+function sourceOf(config: AppConfig): AppSourceConfig {
+  const { ssl } = config.source;
+  if (ssl === undefined) return config.source;
+  const absolute = (given: string | undefined): string | undefined =>
+    given === undefined || given === 'system' || given.includes('-----BEGIN')
+      ? given
+      : resolve(dirname(resolve(config.file)), given);
+  const { ca, cert, key } = ssl;
+  return { ...config.source, ssl: { ...ssl, ca: absolute(ca), cert: absolute(cert), key: absolute(key) } };
+}
+
 export interface CreateSourceOptions {
   readonly config: AppConfig;
   readonly logger: Logger;
@@ -22,7 +35,7 @@ export interface CreateSourceOptions {
 }
 
 export function createSource({ config, logger, metrics, clock }: CreateSourceOptions): Source {
-  return createPostgresSource(config.source, {
+  return createPostgresSource(sourceOf(config), {
     pipeline: config.pipeline,
     rules: config.tables,
     env: process.env,
@@ -44,7 +57,7 @@ export async function grantsFor(
   role: string | undefined,
   signal: AbortSignal,
 ): Promise<string> {
-  const settings = resolveConnection(config.source, process.env);
+  const settings = resolveConnection(sourceOf(config), process.env);
   const names = serverNames(config.source, config.pipeline);
   const common = { role: role ?? settings.user, rules: config.tables, names, manage: config.source.manage };
   try {
@@ -60,7 +73,7 @@ export async function grantsFor(
 
 /** Drops the slot, then the publication; yields what it did, a line each. Throws E_SLOT_ACTIVE, E_PRIVILEGE. */
 export async function* dropServerObjects(config: AppConfig, signal: AbortSignal): AsyncGenerator<string> {
-  const settings = resolveConnection(config.source, process.env);
+  const settings = resolveConnection(sourceOf(config), process.env);
   const { slot, publication } = serverNames(config.source, config.pipeline);
   const hadSlot = await dropSlot({ settings, slot, signal });
   yield hadSlot ? `Dropped replication slot ${slot}.` : `There was no replication slot ${slot}.`;

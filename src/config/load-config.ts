@@ -3,7 +3,7 @@ import type { Mapping } from '../delivery/sink.ts';
 import { ConfigError, type ConfigFinding } from './findings.ts';
 import type { ConnectorRegistry, PipelineConfig, SinkEntry, TableRule } from './pipeline-config.ts';
 import { type PipelineDocument, pipelineSchema } from './pipeline-schema.ts';
-import { type ReferenceSources, resolveReferences } from './references.ts';
+import { type ReferenceSources, readText, resolveReferences } from './references.ts';
 import { hint } from './suggest.ts';
 import { TablePattern } from './table-pattern.ts';
 import { validate } from './validate.ts';
@@ -24,8 +24,12 @@ export function loadConfig<S>(input: LoadConfigInput<S>): PipelineConfig<S> {
   const document = YamlDocument.parse(input.file, input.text);
   const secrets = new Set<string>();
   const open = new Set<string>();
+  const sources: ReferenceSources = {
+    env: input.env,
+    readFile: input.readFile ?? ((path) => readText(resolve(dirname(input.file), path))),
+  };
   document.mapStrings((text, section, fail) =>
-    resolveReferences(text, input, OPEN_SECTIONS.has(section) ? open : secrets, fail),
+    resolveReferences(text, sources, OPEN_SECTIONS.has(section) ? open : secrets, fail),
   );
   return new Loader(document, input.registry, secrets).load();
 }

@@ -7,6 +7,7 @@ const ORDINARY = /^(?:\d{1,5}|true|false)$/;
 
 export interface ReferenceSources {
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Default: relative paths are relative to the working directory. */
   readonly readFile?: ((path: string) => string) | undefined;
 }
 
@@ -47,6 +48,6 @@ export function resolveReferences(
   });
 }
 
-function readText(path: string): string {
+export function readText(path: string): string {
   return readFileSync(path, 'utf8');
 }

@@ -15,10 +15,6 @@ export const ERROR_CODES = {
     exit: 2,
     about: 'The configuration file is not valid; each finding names file, line and column.',
   },
-  E_SECRET: {
-    exit: 2,
-    about: 'An environment variable or file that the configuration refers to is missing or unreadable.',
-  },
   E_CONNECT: { exit: 3, about: 'The database cannot be reached. Retried with back-off.' },
   E_AUTH: { exit: 3, about: 'The database refuses the role or its password. Final after a few tries.' },
   E_TLS: { exit: 3, about: 'The TLS connection to the database cannot be trusted or is not offered.' },

@@ -30,6 +30,8 @@ export class PrometheusMetrics implements contract.Metrics {
   counter(name: string, help: string, labels: contract.Labels = {}): contract.Counter {
     const made = obtain(this.#counters, name, () => new Counter({ name, help, ...this.#common(labels) }));
     const child = made.labels(labels);
+    // There from the first scrape on: increase() cannot see the step from nothing to one.
+    child.inc(0);
     return { add: (value) => child.inc(value) };
   }
 
@@ -50,6 +52,7 @@ export class PrometheusMetrics implements contract.Metrics {
       name,
       () => new Histogram({ name, help, buckets: [...buckets], ...this.#common(labels) }),
     );
+    made.zero(labels);
     const child = made.labels(labels);
     return { observe: (value) => child.observe(value) };
   }

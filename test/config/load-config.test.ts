@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { ConfigError } from '../../src/config/findings.ts';
@@ -135,6 +138,15 @@ describe('references', () => {
     expect(load(GOOD.replace('"${DATABASE_URL}"', 'file:/run/secrets/url')).source).toMatchObject({
       url: 'from-file',
     });
+  });
+
+  test('file: paths are relative to the configuration file', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'tailrace-config-'));
+    writeFileSync(join(dir, 'url'), 'from beside it\n');
+    const text = GOOD.replace('"${DATABASE_URL}"', 'file:./url');
+    const config = loadConfig({ file: join(dir, 'tailrace.yaml'), text, env, registry });
+    rmSync(dir, { recursive: true });
+    expect(config.source).toMatchObject({ url: 'from beside it' });
   });
 
   test('that cannot be resolved are named with their place', () => {
