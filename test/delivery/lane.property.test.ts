@@ -122,7 +122,8 @@ test('whatever fails and whenever it is killed: nothing is lost, nothing is ther
       const wanted: [string, string][] = [];
       let id = 0;
       let at = 0;
-      const next = (): number => tape[at++ % tape.length] as number;
+      // Whatever the tape says, now and then a call works from its beginning to its end: a sink that never works is never done.
+      const next = (): number => (at++ % 8 < 5 ? (tape[at % tape.length] as number) : 1);
       const commit = (rows: number): void => {
         if (rows === 0) fixture.commit(fixture.audit, 1);
         const ids = Array.from({ length: rows }, () => ++id);
@@ -173,7 +174,7 @@ test('whatever fails and whenever it is killed: nothing is lost, nothing is ther
       }
       expect(storage.checkpoint?.endLsn).toBe(fixture.log.appended);
     }),
-    { numRuns: 25, endOnFailure: true },
+    { numRuns: 150, endOnFailure: true },
   );
 }, 120_000);
 
