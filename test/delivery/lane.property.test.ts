@@ -174,7 +174,7 @@ test('whatever fails and whenever it is killed: nothing is lost, nothing is ther
       }
       expect(storage.checkpoint?.endLsn).toBe(fixture.log.appended);
     }),
-    { numRuns: 150, endOnFailure: true },
+    { numRuns: 50, endOnFailure: true },
   );
 }, 120_000);
 
