@@ -148,7 +148,7 @@ test('opening waits for the open transaction of another sink in the same partiti
 describe('a batch that takes longer than half the transaction time-out', () => {
   const script = numberedEvents({ transactions: 40, eventsEach: 25 });
   const slow = (committed: () => void): RigOptions['context'] => ({
-    clock: new SlowClock(),
+    clock: new SlowClock(100),
     metrics: countingMetrics('end', 'committed', committed),
   });
   const config = { transaction_timeout: '2s', batch: { request_bytes: '4KiB' } };

@@ -221,8 +221,15 @@ export class MovableClock implements Clock {
 
 /** Every look at it takes long. */
 export class SlowClock extends MovableClock {
+  readonly #stepMs: number;
+
+  constructor(stepMs: number) {
+    super();
+    this.#stepMs = stepMs;
+  }
+
   override monotonicMs(): number {
-    this.aheadMs += 100;
+    this.aheadMs += this.#stepMs;
     return super.monotonicMs();
   }
 }
