@@ -72,7 +72,7 @@ async function* brokerLimits(
     yield {
       level: 'warning',
       about: `batch.request_bytes is ${config.batch.requestBytes}; the brokers close a connection that sends more than ${maxRequestBytes} bytes at a time.`,
-      fix: 'batch: { request_bytes: 2MiB }',
+      fix: 'batch: { request_bytes: 4MiB }',
     };
   }
 }

@@ -142,8 +142,8 @@ const batch = z.strictObject({
     examples: ['900KiB'],
   }),
   request_bytes: size
-    .prefault('2MiB')
-    .meta({ description: 'Most bytes of one request, before compression.', examples: ['4MiB'] }),
+    .prefault('4MiB')
+    .meta({ description: 'Most bytes of one request, before compression.', examples: ['8MiB'] }),
 });
 
 const options = z

@@ -1,6 +1,6 @@
 import type { Clock } from '../../../src/clock.ts';
 import { backoffMs } from '../../../src/delivery/retry.ts';
-import { isFailure, type KafkaFailure } from './failure.ts';
+import { isFailure } from './failure.ts';
 
 /** A coordinator completes a transaction within milliseconds; leaders move within a second or so. */
 const PACE = { initialMs: 2, maxMs: 500 };
@@ -8,8 +8,6 @@ const PACE = { initialMs: 2, maxMs: 500 };
 const BUSY_PACE = { initialMs: 1, maxMs: 20 };
 /** A new topic is known to every broker within this; one that has been deleted never is. */
 const MISSING_PATIENCE_MS = 1500;
-/** Giving up on a coordinator that is completing the last transaction would only make it begin another. */
-const BUSY_PATIENCE_MS = 30_000;
 
 export interface Patience {
   readonly clock: Clock;
@@ -32,15 +30,11 @@ export async function patiently<T>(
       return await abortable(attempt(), signal);
     } catch (thrown) {
       if (!isFailure(thrown, 'unavailable', 'missing', 'busy')) throw thrown;
-      if (clock.monotonicMs() - startMs >= limitMs(thrown, patienceMs)) throw thrown;
+      const limitMs = thrown.kind === 'missing' ? Math.min(patienceMs, MISSING_PATIENCE_MS) : patienceMs;
+      if (clock.monotonicMs() - startMs >= limitMs) throw thrown;
       await clock.sleep(backoffMs(tries, thrown.kind === 'busy' ? BUSY_PACE : PACE), signal);
     }
   }
-}
-
-function limitMs({ kind }: KafkaFailure, patienceMs: number): number {
-  if (kind === 'missing') return Math.min(patienceMs, MISSING_PATIENCE_MS);
-  return kind === 'busy' ? BUSY_PATIENCE_MS : patienceMs;
 }
 
 /** Rejects with the signal's reason as soon as it aborts; what becomes of the promise after that interests nobody. */

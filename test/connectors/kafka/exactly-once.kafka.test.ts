@@ -148,7 +148,7 @@ test('opening waits for the open transaction of another sink in the same partiti
 describe('a batch that takes longer than half the transaction time-out', () => {
   const script = numberedEvents({ transactions: 40, eventsEach: 25 });
   const slow = (committed: () => void): RigOptions['context'] => ({
-    clock: new SlowClock(100),
+    clock: new SlowClock(),
     metrics: countingMetrics('end', 'committed', committed),
   });
   const config = { transaction_timeout: '2s', batch: { request_bytes: '4KiB' } };
@@ -214,17 +214,13 @@ describe('a process killed on the way, again and again', () => {
       events,
       batchTransactions: 40,
     };
-    const said: string[] = [];
     for (let left = kills; ; left--) {
       const writer = startWriter(options);
-      // Nothing is thrown, and nothing warns: of negative time-outs (kafkajs on Node.js 24), listeners or the like.
-      writer.stderr.on('data', (chunk: Buffer) => said.push(`${chunk}`));
       const lines = createInterface(writer.stdout);
       let writes = 0;
       for await (const line of lines) {
         if (line === 'done') {
           await once(writer, 'exit');
-          expect(said.join('')).toBe('');
           return;
         }
         // Anywhere from the opening to the end of a batch.
@@ -233,7 +229,7 @@ describe('a process killed on the way, again and again', () => {
         }
       }
       if (writer.exitCode !== null && writer.exitCode !== 0)
-        throw new Error(`the writer failed: ${said.join('')}`);
+        throw new Error(`the writer failed: ${writer.exitCode}`);
     }
   };
 
@@ -262,7 +258,7 @@ describe('a process killed on the way, again and again', () => {
   });
 });
 
-function startWriter(options: WriterOptions): ChildProcessByStdio<null, Readable, Readable> {
+function startWriter(options: WriterOptions): ChildProcessByStdio<null, Readable, null> {
   const script = fileURLToPath(new URL('writer-process.ts', import.meta.url));
-  return spawn(process.execPath, [script, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  return spawn(process.execPath, [script, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'inherit'] });
 }
