@@ -218,7 +218,8 @@ describe.skipIf(findJava(17) === undefined)('faults', () => {
         }
         if (batches === 6) await killed;
       });
-      expect(sink.retried.length).toBeGreaterThan(0);
+      // A quick restart may heal within the sink's own patience: what counts is that the batches went on over it.
+      expect(batches).toBeGreaterThan(6);
       return own;
     };
     const restarted = killed.then(async () => kafka.start());
