@@ -10,9 +10,10 @@ import type {
   SinkContext,
   WriteResult,
 } from '../../src/delivery/sink.ts';
+import { writeItems } from '../../src/delivery/write-items.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import type { RecordEncoder } from '../../src/events/formats/contract.ts';
-import { refusalOf, writeLine } from '../../src/events/formats/ndjson.ts';
+import { writeLine } from '../../src/events/formats/ndjson.ts';
 import { createRecordEncoder } from '../../src/events/formats/record-format.ts';
 import { type Checkpoint, restoreCheckpoint } from '../../src/events/position.ts';
 import type { Relation } from '../../src/events/relation.ts';
@@ -214,21 +215,11 @@ export class FileSink implements Sink<FileRoute> {
 }
 
 function encode(batch: SinkBatch<FileRoute>, addressed: Set<LineFile>, writers: WriterPool): Rejection[] {
-  const rejected: Rejection[] = [];
-  for (let i = 0; i < batch.count; i++) {
-    const { event, route, part } = batch.item(i);
+  return writeItems(batch, ({ event, route, part }) => {
     const { file } = route;
     addressed.add(file);
-    const lines = (file.lines ??= writers.take());
-    try {
-      writeLine(route, event, part, lines);
-    } catch (thrown) {
-      const refusal = refusalOf(thrown);
-      if (refusal === undefined) throw thrown;
-      rejected.push({ item: i, ...refusal });
-    }
-  }
-  return rejected;
+    writeLine(route, event, part, (file.lines ??= writers.take()));
+  });
 }
 
 /** All or nothing, as far as the disk allows: what a failed write left behind is cut off at once, or before the next one. */

@@ -7,9 +7,9 @@ import type {
   SinkContext,
   WriteResult,
 } from '../../src/delivery/sink.ts';
+import { writeItems } from '../../src/delivery/write-items.ts';
 import { ByteWriter } from '../../src/events/byte-writer.ts';
 import type { RecordEncoder } from '../../src/events/formats/contract.ts';
-import { refusalOf } from '../../src/events/formats/ndjson.ts';
 import { createRecordEncoder } from '../../src/events/formats/record-format.ts';
 import type { Checkpoint } from '../../src/events/position.ts';
 import type { Relation } from '../../src/events/relation.ts';
@@ -114,21 +114,13 @@ export class NullSink implements Sink<NullRoute> {
 
   #encode(batch: SinkBatch<NullRoute>): Rejection[] {
     const out = this.#out;
-    const rejected: Rejection[] = [];
     let bytes = 0;
-    for (let i = 0; i < batch.count; i++) {
-      const { event, route, part } = batch.item(i);
+    const rejected = writeItems(batch, ({ event, route, part }) => {
       out.reset();
-      try {
-        route.encoder.key(event, part, out);
-        route.encoder.value(event, part, out);
-        bytes += out.length;
-      } catch (thrown) {
-        const refusal = refusalOf(thrown);
-        if (refusal === undefined) throw thrown;
-        rejected.push({ item: i, ...refusal });
-      }
-    }
+      route.encoder.key(event, part, out);
+      route.encoder.value(event, part, out);
+      bytes += out.length;
+    });
     if (rejected.length === 0) this.#bytes += bytes;
     return rejected;
   }

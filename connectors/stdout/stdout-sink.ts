@@ -8,9 +8,10 @@ import type {
   SinkContext,
   WriteResult,
 } from '../../src/delivery/sink.ts';
+import { writeItems } from '../../src/delivery/write-items.ts';
 import { TailraceError } from '../../src/errors/tailrace-error.ts';
 import { ByteWriter } from '../../src/events/byte-writer.ts';
-import { type LineOptions, refusalOf, writeLine } from '../../src/events/formats/ndjson.ts';
+import { type LineOptions, writeLine } from '../../src/events/formats/ndjson.ts';
 import { createRecordEncoder } from '../../src/events/formats/record-format.ts';
 import type { Checkpoint } from '../../src/events/position.ts';
 import type { Relation } from '../../src/events/relation.ts';
@@ -106,18 +107,7 @@ export class StdoutSink implements Sink<StdoutRoute> {
 }
 
 function encode(batch: SinkBatch<StdoutRoute>, out: ByteWriter): Rejection[] {
-  const rejected: Rejection[] = [];
-  for (let i = 0; i < batch.count; i++) {
-    const { event, route, part } = batch.item(i);
-    try {
-      writeLine(route, event, part, out);
-    } catch (thrown) {
-      const refusal = refusalOf(thrown);
-      if (refusal === undefined) throw thrown;
-      rejected.push({ item: i, ...refusal });
-    }
-  }
-  return rejected;
+  return writeItems(batch, ({ event, route, part }) => writeLine(route, event, part, out));
 }
 
 function ignoreError(): void {}
